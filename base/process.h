@@ -1,0 +1,17 @@
+// What a process that holds keys does first.
+#ifndef KEKD_BASE_PROCESS_H_
+#define KEKD_BASE_PROCESS_H_
+
+#include "absl/status/status.h"
+
+namespace kekd {
+
+// Makes this process one that may hold keys: libcrypto allocates from the SecretArena, there is no
+// core dump and no debugger of the same user (PR_SET_DUMPABLE 0, which also gives /proc/self to
+// root), files are made for their owner alone (umask 077), a closed pipe or socket is an error and
+// not a signal. To be called first in main, before threads and before libcrypto is used.
+absl::Status HardenProcess();
+
+}  // namespace kekd
+
+#endif  // KEKD_BASE_PROCESS_H_

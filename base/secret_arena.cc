@@ -1,0 +1,233 @@
+#include "base/secret_arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "base/unique_fd.h"
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+namespace kekd {
+namespace {
+
+size_t PageSize() {
+  static const auto size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }
+
+// No Status, no log: this is where memory itself has run out.
+[[noreturn]] void DieOutOfMemory(size_t size) {
+  fprintf(stderr, "kekd: out of memory: mmap of %zu bytes for secrets failed: %s\n", size,
+          strerror(errno));
+  abort();
+}
+
+// Pages of memfd_secret(2), or null if the kernel has none to give.
+uint8_t* MapSecretPages(uint8_t* at, size_t size) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_memfd_secret, FD_CLOEXEC)));
+  if (!fd.valid()) return nullptr;
+  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) return nullptr;
+  void* pages =
+      mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd.get(), 0);
+  return pages == MAP_FAILED ? nullptr : static_cast<uint8_t*>(pages);
+}
+
+void* LibcryptoMalloc(size_t size, const char*, int) {
+  return size == 0 ? nullptr : SecretArena::Instance().Allocate(size);
+}
+
+void LibcryptoFree(void* block, const char*, int) { SecretArena::Instance().Deallocate(block); }
+
+void* LibcryptoRealloc(void* block, size_t size, const char* file, int line) {
+  SecretArena& arena = SecretArena::Instance();
+  if (block == nullptr) return LibcryptoMalloc(size, file, line);
+  if (size == 0) {
+    arena.Deallocate(block);
+    return nullptr;
+  }
+  const size_t usable = arena.UsableSize(block);
+  if (size <= usable) return block;
+  void* grown = arena.Allocate(size);
+  memcpy(grown, block, usable);
+  arena.Deallocate(block);
+  return grown;
+}
+
+// Kept in front of each block.
+struct Header {
+  uint64_t shift;  // the block's size class, or 0 for one with a region of its own
+  uint64_t size;   // bytes of the whole block with this header
+};
+
+}  // namespace
+
+SecretArena::SecretArena() = default;
+
+SecretArena& SecretArena::Instance() {
+  static auto* const arena = new SecretArena;
+  return *arena;
+}
+
+SecretArena::Region SecretArena::MapRegionLocked(size_t size) {
+  const size_t page = PageSize();
+  size = RoundUp(size, page);
+  void* reserved =
+      mmap(nullptr, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (reserved == MAP_FAILED) DieOutOfMemory(size);
+  uint8_t* const base = static_cast<uint8_t*>(reserved) + page;
+
+  bool secret = false;
+  if (!memfd_secret_tried_ || memfd_secret_) {
+    secret = MapSecretPages(base, size) != nullptr;
+    memfd_secret_ = secret && (memfd_secret_ || !memfd_secret_tried_);
+    memfd_secret_tried_ = true;
+  }
+  if (!secret) {
+    void* pages = mmap(base, size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (pages == MAP_FAILED) DieOutOfMemory(size);
+    // A forked child must not hold keys. (EINVAL on memfd_secret, hence DONTFORK below for both.)
+    madvise(base, size, MADV_WIPEONFORK);
+  }
+  madvise(base, size, MADV_DONTFORK);
+  madvise(base, size, MADV_DONTDUMP);
+  // memfd_secret's pages are locked by nature, but only once they are touched and within
+  // RLIMIT_MEMLOCK; mlock asks for all of them now, while a failure can still be told.
+  const bool locked = mlock(base, size) == 0;
+  return Region{base, size, locked, false, false};
+}
+
+void* SecretArena::CarveLocked(int shift) {
+  const size_t block = size_t{1} << shift;
+  if (static_cast<size_t>(bump_end_ - bump_) < block) {
+    // What is left of the old region goes to the free lists, largest blocks first.
+    while (bump_ != nullptr) {
+      const size_t left = static_cast<size_t>(bump_end_ - bump_);
+      if (left < (size_t{1} << kSmallestShift)) break;
+      const int fit = std::min(kLargestShift, static_cast<int>(std::bit_width(left)) - 1);
+      auto* free_block = reinterpret_cast<FreeBlock*>(bump_);
+      free_block->next = free_[fit];
+      free_[fit] = free_block;
+      bump_ += size_t{1} << fit;
+    }
+    const Region region = MapRegionLocked(kRegionBytes);
+    regions_.push_back(region);
+    bump_ = region.base;
+    bump_end_ = region.base + region.size;
+  }
+  uint8_t* const carved = bump_;
+  bump_ += block;
+  return carved;
+}
+
+void* SecretArena::AllocateLargeLocked(size_t needed) {
+  for (Region& region : regions_) {
+    if (region.oversized && !region.in_use && region.size >= needed) {
+      region.in_use = true;
+      return region.base;
+    }
+  }
+  Region region = MapRegionLocked(needed);
+  region.oversized = true;
+  region.in_use = true;
+  regions_.push_back(region);
+  return region.base;
+}
+
+void* SecretArena::Allocate(size_t size) {
+  if (size > SIZE_MAX / 2) DieOutOfMemory(size);
+  const size_t needed = size + kHeaderBytes;
+  MutexLock lock(&mu_);
+  Header header;
+  void* block;
+  if (needed > (size_t{1} << kLargestShift)) {
+    block = AllocateLargeLocked(needed);
+    header = {0, RoundUp(needed, PageSize())};
+    for (const Region& region : regions_) {
+      if (region.base == block) header.size = region.size;
+    }
+  } else {
+    const int shift = std::max(kSmallestShift, static_cast<int>(std::bit_width(needed - 1)));
+    block = free_[shift];
+    if (block != nullptr) {
+      free_[shift] = free_[shift]->next;
+      memset(block, 0, sizeof(FreeBlock));
+    } else {
+      block = CarveLocked(shift);
+    }
+    header = {static_cast<uint64_t>(shift), uint64_t{1} << shift};
+  }
+  used_bytes_ += header.size;
+  memcpy(block, &header, sizeof(header));
+  return static_cast<uint8_t*>(block) + kHeaderBytes;
+}
+
+void SecretArena::Deallocate(void* block) noexcept {
+  if (block == nullptr) return;
+  uint8_t* const start = static_cast<uint8_t*>(block) - kHeaderBytes;
+  Header header;
+  memcpy(&header, start, sizeof(header));
+  OPENSSL_cleanse(start, header.size);
+  MutexLock lock(&mu_);
+  used_bytes_ -= header.size;
+  if (header.shift == 0) {
+    for (Region& region : regions_) {
+      if (region.base == start) region.in_use = false;
+    }
+    return;
+  }
+  auto* free_block = reinterpret_cast<FreeBlock*>(start);
+  free_block->next = free_[header.shift];
+  free_[header.shift] = free_block;
+}
+
+size_t SecretArena::UsableSize(const void* block) const {
+  Header header;
+  memcpy(&header, static_cast<const uint8_t*>(block) - kHeaderBytes, sizeof(header));
+  return header.size - kHeaderBytes;
+}
+
+SecretArena::Stats SecretArena::GetStats() const {
+  MutexLock lock(&mu_);
+  Stats stats;
+  stats.used_bytes = used_bytes_;
+  stats.memfd_secret = memfd_secret_;
+  for (const Region& region : regions_) {
+    stats.mapped_bytes += region.size;
+    if (!region.locked) stats.unlocked_bytes += region.size;
+  }
+  return stats;
+}
+
+absl::Status SecretArena::LockStatus() const {
+  const Stats stats = GetStats();
+  if (stats.unlocked_bytes == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      stats.unlocked_bytes, " bytes of secret memory could not be locked against swapping: raise "
+      "the limit of locked memory to 8 MiB (ulimit -l 8192, or LimitMEMLOCK=8M in the unit)"));
+}
+
+absl::Status SecretArena::InstallInLibcrypto() {
+  if (CRYPTO_set_mem_functions(LibcryptoMalloc, LibcryptoRealloc, LibcryptoFree) != 1) {
+    return absl::FailedPreconditionError(
+        "libcrypto had allocated memory before the secret arena could be installed in it");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kekd
