@@ -1,0 +1,107 @@
+// A keyring in a folder.
+#ifndef KEKD_KEYSTORE_FILE_KEYRING_STORE_H_
+#define KEKD_KEYSTORE_FILE_KEYRING_STORE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/file_system.h"
+#include "base/mutex.h"
+#include "base/random_source.h"
+#include "keystore/high_water.h"
+#include "keystore/keyring_record.h"
+#include "keystore/keyring_store.h"
+#include "keystore/ring_key.h"
+#include "keystore/ring_key_wrapper.h"
+
+namespace kekd {
+
+// FileKeyringStore keeps a keyring in a folder of its own:
+//
+//   keyring         the newest record (keyring_record.h)
+//   keyring.<n>     the record of generation n, of the last kKeptGenerations before it
+//   keyring.lock    held (flock) by the one process that may write
+//
+// and its high-water file in the state folder. A commit is: check the generation on the disk, keep
+// the old record under its number, write the new one beside it, sync, rename, sync the folder,
+// raise the high-water file. A crash at any point leaves the old or the new record, whole.
+// Thread-safe.
+class FileKeyringStore final : public KeyringStore {
+ public:
+  static constexpr size_t kKeptGenerations = 32;
+
+  struct Options {
+    FileSystem* fs = nullptr;              // outlives the store
+    const RandomSource* random = nullptr;  // outlives the store
+    std::string directory;
+    std::string state_directory;
+    std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
+  };
+  enum class Access {
+    kReadOnly,   // takes no lock and writes nothing
+    kExclusive,  // the one writer: Unavailable if another process is
+  };
+
+  // Opens the ring that is there and checks it as Load does.
+  static absl::StatusOr<std::unique_ptr<FileKeyringStore>> Open(Options options, Access access);
+
+  // Fills a new ring with its first key versions.
+  using InitialKeyring = absl::FunctionRef<absl::StatusOr<Keyring>(
+      const Keyring& empty, const std::shared_ptr<const RingKey>& ring_key)>;
+  // Makes a ring in one step: the folders (0700) if they are missing, a new ring key under every
+  // wrapper, and what `initial` returns as generation 1. AlreadyExists if there is a ring, whole or
+  // damaged. Files get the folder's owner.
+  static absl::StatusOr<std::unique_ptr<FileKeyringStore>> Create(Options options,
+                                                                  const RingIdentity& identity,
+                                                                  absl::Time now,
+                                                                  InitialKeyring initial);
+
+  // Takes generation `generation`, which must be the one on the disk, for the newest. For a ring
+  // that Open refuses because of its high-water file, and for nothing else.
+  static absl::StatusOr<std::shared_ptr<const Keyring>> AcceptRollback(Options options,
+                                                                       uint64_t generation);
+
+  // What one file of the ring's folder is worth.
+  struct CopyReport {
+    std::string path;
+    std::optional<uint64_t> generation;  // if the record's form allows to tell it
+    absl::Status status;                 // OK if it is whole and authentic
+  };
+  // Checks every record in the folder, the newest first. The first element is the current record;
+  // its status also covers the high-water file. Writes nothing. Error only if the folder can't be
+  // read.
+  static absl::StatusOr<std::vector<CopyReport>> Verify(const Options& options);
+
+  absl::StatusOr<std::shared_ptr<const Keyring>> Load() override;
+  absl::StatusOr<std::shared_ptr<const Keyring>> Commit(const Keyring& next,
+                                                        uint64_t expected_generation) override;
+
+  const std::shared_ptr<const RingKey>& ring_key() const { return ring_key_; }
+  const std::string& directory() const { return options_.directory; }
+
+ private:
+  FileKeyringStore(Options options, Access access, std::unique_ptr<FileLock> lock,
+                   const Uuid& ring_uuid, std::shared_ptr<const RingKey> ring_key);
+
+  absl::StatusOr<std::shared_ptr<const Keyring>> LoadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status KeepGeneration(uint64_t generation) const;
+  void PruneGenerations(uint64_t newest) const;
+
+  const Options options_;
+  const Access access_;
+  const std::unique_ptr<FileLock> lock_;
+  const Uuid ring_uuid_;
+  const std::shared_ptr<const RingKey> ring_key_;
+  Mutex mu_;  // one Load or Commit at a time
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_KEYSTORE_FILE_KEYRING_STORE_H_

@@ -1,0 +1,78 @@
+// THE backend interface: what can make, open and use a key-encryption key.
+#ifndef KEKD_KEYSTORE_KEY_BACKEND_H_
+#define KEKD_KEYSTORE_KEY_BACKEND_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/bytes.h"
+#include "base/secret_bytes.h"
+#include "keystore/aead.h"
+#include "keystore/key_id.h"
+#include "keystore/key_version.h"
+
+namespace kekd {
+
+// A key that is open for use: a held handle, so that nothing is looked up on the encrypt path.
+// Thread-safe. Every call returns by `deadline` (DeadlineExceeded) and leaves its arguments as they
+// are, so that it can be repeated. Errors: InvalidArgument for what the caller sent, Unavailable
+// where a repetition may help, anything else where it won't.
+class BackendKey {
+ public:
+  virtual ~BackendKey() = default;
+  virtual Algorithm algorithm() const = 0;
+  // nonce || ciphertext || tag of algorithm(), the nonce new each time.
+  virtual absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext,
+                                              ByteView associated_data,
+                                              absl::Time deadline) const = 0;
+  // InvalidArgument if `sealed` was not made under this key with this associated data.
+  virtual absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
+                                              absl::Time deadline) const = 0;
+};
+
+// KeyBackend is a place where keys are kept: software, a PKCS#11 token, a cloud KMS. Thread-safe.
+// Every call that may block takes a deadline.
+class KeyBackend {
+ public:
+  struct Description {
+    std::string type;     // as in the record: "software", …
+    std::string detail;   // for people: module and token, region and key ring; no secret
+  };
+
+  virtual ~KeyBackend() = default;
+  virtual Description Describe() const = 0;
+  // Makes a new key. Nothing refers to it until a record that holds the material is committed.
+  virtual absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time deadline) = 0;
+  // Opens a key that GenerateKey of this type of backend made for this spec. DataLoss if the
+  // material is damaged or was made for another spec; NotFound if the key is gone.
+  virtual absl::StatusOr<std::shared_ptr<const BackendKey>> OpenKey(const KeySpec& spec,
+                                                                    const KeyMaterial& material,
+                                                                    absl::Time deadline) = 0;
+  // Destroys what lies outside the record. OK if it is gone already.
+  virtual absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
+                                  absl::Time deadline) = 0;
+  // Whether the backend can be reached and would work.
+  virtual absl::Status Probe(absl::Time deadline) = 0;
+};
+
+// The backends of one ring by type.
+class BackendSet final {
+ public:
+  void Add(std::unique_ptr<KeyBackend> backend);
+  // FailedPrecondition, naming those there are, if there is none of this type.
+  absl::StatusOr<KeyBackend*> Find(absl::string_view type) const;
+  const std::vector<std::unique_ptr<KeyBackend>>& all() const { return backends_; }
+
+ private:
+  std::vector<std::unique_ptr<KeyBackend>> backends_;
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_KEYSTORE_KEY_BACKEND_H_

@@ -1,0 +1,83 @@
+// One KEK of a keyring, as the record describes it.
+#ifndef KEKD_KEYSTORE_KEY_VERSION_H_
+#define KEKD_KEYSTORE_KEY_VERSION_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "keystore/aead.h"
+#include "keystore/key_id.h"
+#include "keystore/key_state.h"
+
+namespace kekd {
+
+enum class WrapType {
+  kRingKey,  // of a software KEK, under a key derived from the ring key
+  kKeyFile,  // of the ring key, under a key derived from a key file
+};
+
+absl::string_view ToString(WrapType type);
+
+// One protection at rest of the ring key or of an envelope KEK. Of several, any one opens it.
+struct Wrap {
+  WrapType type = WrapType::kRingKey;
+  std::string reference;  // what opens it, for people: a key file's path when the wrap was made
+  std::string node;       // a host name, or empty for any
+  std::string blob;       // nonce || ciphertext || tag
+
+  friend bool operator==(const Wrap& a, const Wrap& b) {
+    return a.type == b.type && a.reference == b.reference && a.node == b.node && a.blob == b.blob;
+  }
+};
+
+// Which key of which ring is meant.
+struct KeySpec {
+  RingIdentity ring;
+  uint32_t version = 0;
+};
+
+// What a backend needs to open a key again: its own reference, or the wrapped key itself. Public.
+struct KeyMaterial {
+  Custody custody = Custody::kEnvelope;
+  Algorithm algorithm = Algorithm::kXaes256Gcm;
+  std::string key_reference;  // the backend's name of the key; empty for software
+  std::vector<Wrap> wraps;    // of an envelope KEK
+
+  friend bool operator==(const KeyMaterial& a, const KeyMaterial& b) {
+    return a.custody == b.custody && a.algorithm == b.algorithm &&
+           a.key_reference == b.key_reference && a.wraps == b.wraps;
+  }
+};
+
+// A key version (NIST SP 800-57's "key"; PKCS#11's secret-key object): number, name, where it is,
+// state and times. Times that have not come yet are absl::InfiniteFuture(). Kept to the millisecond.
+struct KeyVersion {
+  uint32_t number = 0;  // 1, 2, 3 …, never reused
+  KeyId key_id;
+  std::string backend;  // its type: "software", …
+  KeyMaterial material;
+  std::string canary;  // 32 random bytes under this key, in the ciphertext format
+  KeyState state = KeyState::kPreActivation;
+  absl::Time creation_time = absl::InfiniteFuture();
+  absl::Time activation_time = absl::InfiniteFuture();
+  absl::Time deactivation_time = absl::InfiniteFuture();
+  absl::Time destruction_time = absl::InfiniteFuture();
+  absl::Time compromise_time = absl::InfiniteFuture();
+
+  bool IsCompromised() const { return compromise_time != absl::InfiniteFuture(); }
+
+  friend bool operator==(const KeyVersion& a, const KeyVersion& b) {
+    return a.number == b.number && a.key_id == b.key_id && a.backend == b.backend &&
+           a.material == b.material && a.canary == b.canary && a.state == b.state &&
+           a.creation_time == b.creation_time && a.activation_time == b.activation_time &&
+           a.deactivation_time == b.deactivation_time &&
+           a.destruction_time == b.destruction_time && a.compromise_time == b.compromise_time;
+  }
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_KEYSTORE_KEY_VERSION_H_

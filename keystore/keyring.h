@@ -1,0 +1,99 @@
+// The keyring: an ordered list of key versions, and every change it allows.
+#ifndef KEKD_KEYSTORE_KEYRING_H_
+#define KEKD_KEYSTORE_KEYRING_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/uuid.h"
+#include "keystore/key_version.h"
+
+namespace kekd {
+
+// A change that was carried out, remembered so that the same request repeated is harmless.
+struct AppliedRequest {
+  Uuid request_id;
+  uint64_t generation = 0;  // that it made; 0: not committed yet
+  uint32_t version = 0;     // the key version it made or changed
+
+  friend bool operator==(const AppliedRequest& a, const AppliedRequest& b) {
+    return a.request_id == b.request_id && a.generation == b.generation && a.version == b.version;
+  }
+};
+
+// Keyring is an immutable value: each change returns a new one and is refused unless the state
+// table (NIST SP 800-57 part 1, section 7) allows it:
+//
+//   WithNewVersion   nothing       -> pre-activation
+//   WithPromoted     pre-activation -> active, and the former active -> deactivated
+//   WithCompromised  any, adds the mark
+//   WithDestroyed    pre-activation, deactivated -> destroyed
+//
+// At most one version is active, and once one is, exactly one. Numbers and key ids are never
+// reused. A change says nothing of the disk: KeyringStore::Commit gives the value its generation.
+// Immutable, hence thread-safe.
+class Keyring final {
+ public:
+  static constexpr size_t kMaxVersions = 10000;
+  static constexpr size_t kMaxAppliedRequests = 32;
+  static constexpr size_t kMaxWraps = 64;
+
+  // What a keyring is made of; also how a store builds one from a record.
+  struct Parts {
+    RingIdentity identity;
+    uint64_t generation = 0;  // 0: not stored yet
+    absl::Time creation_time;
+    std::vector<Wrap> ring_key_wraps;
+    std::vector<KeyVersion> versions;              // by number
+    std::vector<AppliedRequest> applied_requests;  // oldest first
+  };
+  // InvalidArgument, naming the rule, if the parts break one of the rules above.
+  static absl::StatusOr<Keyring> Create(Parts parts);
+
+  const RingIdentity& identity() const { return parts_.identity; }
+  uint64_t generation() const { return parts_.generation; }
+  absl::Time creation_time() const { return parts_.creation_time; }
+  const std::vector<Wrap>& ring_key_wraps() const { return parts_.ring_key_wraps; }
+  const std::vector<KeyVersion>& versions() const { return parts_.versions; }
+  const std::vector<AppliedRequest>& applied_requests() const { return parts_.applied_requests; }
+  const Parts& parts() const { return parts_; }
+
+  // Null if there is none. The primary is the one active version.
+  const KeyVersion* Primary() const;
+  const KeyVersion* Find(uint32_t number) const;
+  const KeyVersion* Find(const KeyId& key_id) const;
+  const AppliedRequest* FindApplied(const Uuid& request_id) const;
+  uint32_t NextVersionNumber() const;
+
+  // `version` carries NextVersionNumber() and a key id that the ring never had; its state becomes
+  // pre-activation. FailedPrecondition if the ring is full.
+  absl::StatusOr<Keyring> WithNewVersion(KeyVersion version) const;
+  // NotFound for an unknown number. FailedPrecondition unless it is pre-activation and not
+  // compromised: a version that was primary once is never primary again, since a key_id must not
+  // come back (KMS v2, "key_id and rotation").
+  absl::StatusOr<Keyring> WithPromoted(uint32_t number, absl::Time now) const;
+  absl::StatusOr<Keyring> WithCompromised(uint32_t number, absl::Time now) const;
+  // FailedPrecondition for the primary. Drops the wraps; the record of the version stays. Whether
+  // anything still refers to it is for the caller to have proved.
+  absl::StatusOr<Keyring> WithDestroyed(uint32_t number, absl::Time now) const;
+  // Remembers a request beside the change it made, with the generation that the next commit gives;
+  // the oldest is forgotten beyond kMaxAppliedRequests.
+  Keyring WithApplied(const Uuid& request_id, uint32_t version) const;
+  // For stores: the same ring as a committed generation, also that of requests not yet committed.
+  Keyring WithGeneration(uint64_t generation) const;
+
+ private:
+  explicit Keyring(Parts parts) : parts_(std::move(parts)) {}
+  // The parts with one version changed, for the With… functions.
+  absl::StatusOr<Parts> PartsFor(uint32_t number) const;
+
+  Parts parts_;
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_KEYSTORE_KEYRING_H_

@@ -1,0 +1,274 @@
+#include "keystore/keyring_record.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <openssl/crypto.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/length_prefixed.h"
+#include "base/status_macros.h"
+#include "kekd/keyring/v1/keyring.pb.h"
+
+namespace kekd {
+namespace {
+
+namespace pb = ::kekd::keyring::v1;
+
+constexpr absl::string_view kMagic = "kekdring";
+constexpr size_t kFormatOffset = 8;
+constexpr size_t kUuidOffset = 10;
+constexpr size_t kGenerationOffset = 26;
+constexpr size_t kBodySizeOffset = 34;
+constexpr size_t kHeaderBytes = 38;
+constexpr size_t kMacBytes = 32;
+
+int64_t ToMillis(absl::Time time) {
+  return time == absl::InfiniteFuture() ? 0 : absl::ToUnixMillis(time);
+}
+
+absl::Time FromMillis(int64_t millis) {
+  return millis == 0 ? absl::InfiniteFuture() : absl::FromUnixMillis(millis);
+}
+
+pb::WrapType ToProto(WrapType type) {
+  switch (type) {
+    case WrapType::kRingKey:
+      return pb::WRAP_TYPE_RING_KEY;
+    case WrapType::kKeyFile:
+      return pb::WRAP_TYPE_KEY_FILE;
+  }
+  return pb::WRAP_TYPE_UNSPECIFIED;
+}
+
+pb::State ToProto(KeyState state) {
+  switch (state) {
+    case KeyState::kPreActivation:
+      return pb::STATE_PRE_ACTIVATION;
+    case KeyState::kActive:
+      return pb::STATE_ACTIVE;
+    case KeyState::kDeactivated:
+      return pb::STATE_DEACTIVATED;
+    case KeyState::kDestroyed:
+      return pb::STATE_DESTROYED;
+  }
+  return pb::STATE_UNSPECIFIED;
+}
+
+pb::Custody ToProto(Custody custody) {
+  return custody == Custody::kDevice ? pb::CUSTODY_DEVICE : pb::CUSTODY_ENVELOPE;
+}
+
+void ToProto(const Wrap& wrap, pb::Wrap* out) {
+  out->set_type(ToProto(wrap.type));
+  out->set_reference(wrap.reference);
+  out->set_node(wrap.node);
+  out->set_blob(wrap.blob);
+}
+
+pb::KeyringBody ToProto(const Keyring& keyring) {
+  pb::KeyringBody body;
+  body.set_name(keyring.identity().name);
+  const absl::string_view cluster_id = AsText(keyring.identity().cluster_id.bytes());
+  body.set_cluster_id(cluster_id.data(), cluster_id.size());
+  body.set_created_ms(ToMillis(keyring.creation_time()));
+  for (const Wrap& wrap : keyring.ring_key_wraps()) ToProto(wrap, body.add_ring_key_wraps());
+  for (const KeyVersion& version : keyring.versions()) {
+    pb::KeyVersion* out = body.add_versions();
+    out->set_number(version.number);
+    out->set_key_id(version.key_id.text());
+    out->set_backend(version.backend);
+    out->set_key_reference(version.material.key_reference);
+    out->set_custody(ToProto(version.material.custody));
+    out->set_state(ToProto(version.state));
+    out->set_algorithm(static_cast<uint32_t>(version.material.algorithm));
+    out->set_canary(version.canary);
+    for (const Wrap& wrap : version.material.wraps) ToProto(wrap, out->add_wraps());
+    out->set_created_ms(ToMillis(version.creation_time));
+    out->set_activated_ms(ToMillis(version.activation_time));
+    out->set_deactivated_ms(ToMillis(version.deactivation_time));
+    out->set_destroyed_ms(ToMillis(version.destruction_time));
+    out->set_compromised_ms(ToMillis(version.compromise_time));
+  }
+  for (const AppliedRequest& applied : keyring.applied_requests()) {
+    pb::AppliedRequest* out = body.add_applied_requests();
+    const absl::string_view id = AsText(applied.request_id.bytes());
+    out->set_request_id(id.data(), id.size());
+    out->set_generation(applied.generation);
+    out->set_version(applied.version);
+  }
+  return body;
+}
+
+std::string SerializeDeterministic(const pb::KeyringBody& body) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  body.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+absl::StatusOr<Wrap> FromProto(const pb::Wrap& in) {
+  Wrap wrap;
+  switch (in.type()) {
+    case pb::WRAP_TYPE_RING_KEY:
+      wrap.type = WrapType::kRingKey;
+      break;
+    case pb::WRAP_TYPE_KEY_FILE:
+      wrap.type = WrapType::kKeyFile;
+      break;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("unknown wrap type ", in.type()));
+  }
+  wrap.reference = in.reference();
+  wrap.node = in.node();
+  wrap.blob = in.blob();
+  return wrap;
+}
+
+absl::StatusOr<KeyState> FromProto(pb::State state) {
+  switch (state) {
+    case pb::STATE_PRE_ACTIVATION:
+      return KeyState::kPreActivation;
+    case pb::STATE_ACTIVE:
+      return KeyState::kActive;
+    case pb::STATE_DEACTIVATED:
+      return KeyState::kDeactivated;
+    case pb::STATE_DESTROYED:
+      return KeyState::kDestroyed;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("unknown key state ", state));
+  }
+}
+
+absl::StatusOr<KeyVersion> FromProto(const pb::KeyVersion& in) {
+  KeyVersion version;
+  version.number = in.number();
+  version.key_id = KeyId(in.key_id());
+  version.backend = in.backend();
+  version.material.key_reference = in.key_reference();
+  if (in.custody() != pb::CUSTODY_DEVICE && in.custody() != pb::CUSTODY_ENVELOPE) {
+    return absl::InvalidArgumentError(absl::StrCat("unknown custody ", in.custody()));
+  }
+  version.material.custody =
+      in.custody() == pb::CUSTODY_DEVICE ? Custody::kDevice : Custody::kEnvelope;
+  KEKD_ASSIGN_OR_RETURN(version.state, FromProto(in.state()));
+  KEKD_ASSIGN_OR_RETURN(version.material.algorithm, AlgorithmFromNumber(in.algorithm()));
+  version.canary = in.canary();
+  for (const pb::Wrap& wrap : in.wraps()) {
+    KEKD_ASSIGN_OR_RETURN(version.material.wraps.emplace_back(), FromProto(wrap));
+  }
+  version.creation_time = FromMillis(in.created_ms());
+  version.activation_time = FromMillis(in.activated_ms());
+  version.deactivation_time = FromMillis(in.deactivated_ms());
+  version.destruction_time = FromMillis(in.destroyed_ms());
+  version.compromise_time = FromMillis(in.compromised_ms());
+  return version;
+}
+
+absl::StatusOr<Keyring> FromProto(const pb::KeyringBody& body, const Uuid& ring_uuid,
+                                  uint64_t generation) {
+  Keyring::Parts parts;
+  parts.identity.name = body.name();
+  KEKD_ASSIGN_OR_RETURN(parts.identity.cluster_id, Uuid::FromBytes(AsBytes(body.cluster_id())));
+  parts.identity.ring_uuid = ring_uuid;
+  parts.generation = generation;
+  parts.creation_time = FromMillis(body.created_ms());
+  for (const pb::Wrap& wrap : body.ring_key_wraps()) {
+    KEKD_ASSIGN_OR_RETURN(parts.ring_key_wraps.emplace_back(), FromProto(wrap));
+  }
+  for (const pb::KeyVersion& version : body.versions()) {
+    KEKD_ASSIGN_OR_RETURN(parts.versions.emplace_back(), FromProto(version));
+  }
+  for (const pb::AppliedRequest& applied : body.applied_requests()) {
+    AppliedRequest& out = parts.applied_requests.emplace_back();
+    KEKD_ASSIGN_OR_RETURN(out.request_id, Uuid::FromBytes(AsBytes(applied.request_id())));
+    out.generation = applied.generation();
+    out.version = applied.version();
+  }
+  return Keyring::Create(std::move(parts));
+}
+
+absl::Status Damaged(absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("the keyring record is damaged: ", what));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& ring_key) {
+  const std::string body = SerializeDeterministic(ToProto(keyring));
+  std::string record(kMagic);
+  AppendU16(record, kRecordFormat);
+  const absl::string_view uuid = AsText(keyring.identity().ring_uuid.bytes());
+  record.append(uuid.data(), uuid.size());
+  AppendU64(record, keyring.generation());
+  AppendU32(record, static_cast<uint32_t>(body.size()));
+  record.append(body);
+  if (record.size() + kMacBytes > kMaxRecordBytes) {
+    return absl::FailedPreconditionError("the keyring has grown too large to be stored");
+  }
+  KEKD_ASSIGN_OR_RETURN(const Sha256Digest mac, ring_key.RecordMac(AsBytes(record)));
+  record.append(reinterpret_cast<const char*>(mac.data()), mac.size());
+  // What could not be read again must not be written: protobuf, for one, writes text that is no
+  // UTF-8 but refuses to read it.
+  KEKD_RETURN_IF_ERROR(WithContext(UnverifiedRecord::Parse(record).status(),
+                                   "the keyring can't be stored as it is"));
+  return record;
+}
+
+absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
+  const uint8_t* const data = AsBytes(bytes).data();
+  if (absl::string_view(bytes).substr(0, kMagic.size()) != kMagic) {
+    return Damaged(bytes.empty() ? "it is empty" : "it does not begin as a keyring does");
+  }
+  if (bytes.size() < kHeaderBytes + kMacBytes) {
+    return Damaged(absl::StrCat("it is cut off after ", bytes.size(), " bytes"));
+  }
+  const uint16_t format = ReadU16(data + kFormatOffset);
+  if (format > kRecordFormat) {
+    return absl::UnimplementedError(
+        absl::StrCat("the keyring record has format ", format, ", this kekd reads formats up to ",
+                     kRecordFormat, ": it was written by a newer kekd; install that one again"));
+  }
+  if (format == 0) return Damaged("its format number is 0");
+  const size_t body_size = ReadU32(data + kBodySizeOffset);
+  if (bytes.size() != kHeaderBytes + body_size + kMacBytes) {
+    return Damaged(absl::StrCat("it has ", bytes.size(), " bytes where its header tells of ",
+                                kHeaderBytes + body_size + kMacBytes));
+  }
+  KEKD_ASSIGN_OR_RETURN(const Uuid ring_uuid,
+                        Uuid::FromBytes(ByteView(data + kUuidOffset, Uuid::kBytes)));
+  pb::KeyringBody body;
+  if (!body.ParseFromArray(data + kHeaderBytes, static_cast<int>(body_size))) {
+    return Damaged("its body can't be parsed");
+  }
+  // One ring has one encoding: unknown fields, fields out of order or given twice are no record.
+  // (protobuf would keep unknown fields and write them again.)
+  body.DiscardUnknownFields();
+  if (SerializeDeterministic(body) != absl::string_view(bytes).substr(kHeaderBytes, body_size)) {
+    return Damaged("its body is not in the one form that kekd writes");
+  }
+  absl::StatusOr<Keyring> keyring = FromProto(body, ring_uuid, ReadU64(data + kGenerationOffset));
+  if (!keyring.ok()) {
+    if (absl::IsUnimplemented(keyring.status())) return keyring.status();
+    return Damaged(keyring.status().message());
+  }
+  return UnverifiedRecord(std::move(bytes), *std::move(keyring));
+}
+
+absl::StatusOr<Keyring> UnverifiedRecord::Verify(const RingKey& ring_key) const {
+  const ByteView all = AsBytes(bytes_);
+  const size_t authenticated = all.size() - kMacBytes;
+  KEKD_ASSIGN_OR_RETURN(const Sha256Digest mac, ring_key.RecordMac(all.first(authenticated)));
+  if (CRYPTO_memcmp(mac.data(), all.data() + authenticated, kMacBytes) != 0) {
+    return Damaged(
+        "its HMAC does not fit: it was altered by somebody without the ring key, or by "
+        "a failing disk");
+  }
+  return keyring_;
+}
+
+}  // namespace kekd

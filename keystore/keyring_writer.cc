@@ -1,0 +1,108 @@
+#include "keystore/keyring_writer.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "keystore/canary.h"
+
+namespace kekd {
+
+KeyringWriter::KeyringWriter(Options options, std::shared_ptr<const OpenKeyring> opened)
+    : options_(std::move(options)), current_(std::make_shared<CurrentKeyring>(std::move(opened))) {}
+
+absl::StatusOr<std::unique_ptr<KeyringWriter>> KeyringWriter::Create(Options options,
+                                                                     absl::Time deadline) {
+  KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Keyring> keyring, options.store->Load());
+  std::shared_ptr<const OpenKeyring> opened =
+      OpenKeyring::Open(std::move(keyring), *options.backends, nullptr, deadline);
+  return std::unique_ptr<KeyringWriter>(new KeyringWriter(std::move(options), std::move(opened)));
+}
+
+absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& transition,
+                                                            uint64_t expected_generation,
+                                                            const Uuid& request_id,
+                                                            absl::Time deadline) {
+  MutexLock lock(&mu_);
+  const std::shared_ptr<const OpenKeyring> before = current_->Get();
+  if (const AppliedRequest* applied = before->keyring().FindApplied(request_id)) {
+    return Applied{before, applied->version};
+  }
+  if (before->keyring().generation() != expected_generation) {
+    return absl::AbortedError(
+        absl::StrCat("the keyring is of generation ", before->keyring().generation(), ", not ",
+                     expected_generation, ": somebody changed it; look at it again and repeat"));
+  }
+  uint32_t version = 0;
+  KEKD_ASSIGN_OR_RETURN(const Keyring changed,
+                        ChangedLocked(*before, transition, deadline, &version));
+  const Keyring next = changed.WithApplied(request_id, version);
+  absl::StatusOr<std::shared_ptr<const Keyring>> committed =
+      options_.store->Commit(next, expected_generation);
+  if (!committed.ok()) {
+    // The disk decides what there is now: a commit that failed late may have taken place.
+    absl::StatusOr<std::shared_ptr<const Keyring>> stored = options_.store->Load();
+    if (stored.ok() && (*stored)->generation() > expected_generation) {
+      PublishLocked(*std::move(stored), deadline);
+    }
+    return committed.status();
+  }
+  PublishLocked(*std::move(committed), deadline);
+  return Applied{current_->Get(), version};
+}
+
+absl::StatusOr<Keyring> KeyringWriter::ChangedLocked(const OpenKeyring& current,
+                                                     const Transition& transition,
+                                                     absl::Time deadline, uint32_t* version) {
+  const Keyring& ring = current.keyring();
+  const absl::Time now = options_.clock->Now();
+  if (const auto* create = std::get_if<CreateVersion>(&transition)) {
+    KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, options_.backends->Find(create->backend));
+    *version = ring.NextVersionNumber();
+    KEKD_ASSIGN_OR_RETURN(KeyVersion made, MakeKeyVersion({ring.identity(), *version}, *backend,
+                                                          *options_.random, now, deadline));
+    return ring.WithNewVersion(std::move(made));
+  }
+  const auto& promote = std::get<PromoteVersion>(transition);
+  *version = promote.number;
+  KEKD_ASSIGN_OR_RETURN(Keyring promoted, ring.WithPromoted(promote.number, now));
+  const OpenKeyring::Entry* entry = current.Find(promote.number);
+  if (entry->key == nullptr) {
+    return WithContext(entry->status, absl::StrCat("key version ", promote.number,
+                                                   " can't be promoted: it can't be opened"));
+  }
+  KEKD_RETURN_IF_ERROR(
+      WithContext(CheckCanary(ring.identity(), *entry->version, *entry->key, deadline),
+                  "the version can't be promoted"));
+  return promoted;
+}
+
+void KeyringWriter::PublishLocked(std::shared_ptr<const Keyring> keyring, absl::Time deadline) {
+  const std::shared_ptr<const OpenKeyring> before = current_->Get();
+  current_->Set(OpenKeyring::Open(std::move(keyring), *options_.backends, before.get(), deadline));
+}
+
+void KeyringWriter::Reopen(absl::Time deadline) {
+  MutexLock lock(&mu_);
+  const std::shared_ptr<const OpenKeyring> before = current_->Get();
+  for (const OpenKeyring::Entry& entry : before->entries()) {
+    if (entry.key == nullptr && CanDecrypt(entry.version->state)) {
+      PublishLocked(std::make_shared<const Keyring>(before->keyring()), deadline);
+      return;
+    }
+  }
+}
+
+absl::Status KeyringWriter::CheckStore() {
+  MutexLock lock(&mu_);
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> stored, options_.store->Load());
+  const uint64_t served = current_->Get()->keyring().generation();
+  if (stored->generation() != served) {
+    return absl::DataLossError(absl::StrCat("the keyring on the disk is of generation ",
+                                            stored->generation(), ", the one that is served of ",
+                                            served, ": somebody replaced the file under kekd"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kekd

@@ -1,0 +1,85 @@
+// The one place where a keyring changes.
+#ifndef KEKD_KEYSTORE_KEYRING_WRITER_H_
+#define KEKD_KEYSTORE_KEYRING_WRITER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/random_source.h"
+#include "base/uuid.h"
+#include "keystore/key_backend.h"
+#include "keystore/keyring_store.h"
+#include "keystore/open_keyring.h"
+
+namespace kekd {
+
+// What an operator may ask of a keyring.
+struct CreateVersion {
+  std::string backend;  // a type of the ring's BackendSet
+};
+struct PromoteVersion {
+  uint32_t number = 0;
+};
+using Transition = std::variant<CreateVersion, PromoteVersion>;
+
+// KeyringWriter carries transitions out: first durably in the store, then in what is served. It is
+// the same in kekd (behind the admin socket) and in kekctl when kekd is down. Thread-safe; one
+// transition at a time.
+class KeyringWriter final {
+ public:
+  struct Options {
+    std::shared_ptr<KeyringStore> store;
+    std::shared_ptr<const BackendSet> backends;
+    const RandomSource* random = nullptr;  // outlives the writer
+    const Clock* clock = nullptr;          // outlives the writer
+  };
+  struct Applied {
+    std::shared_ptr<const OpenKeyring> keyring;  // with the change in it
+    uint32_t version = 0;                        // the key version made or changed
+  };
+
+  // Loads the ring and opens its keys.
+  static absl::StatusOr<std::unique_ptr<KeyringWriter>> Create(Options options,
+                                                               absl::Time deadline);
+
+  // What is served now. Lives as long as the writer.
+  const std::shared_ptr<CurrentKeyring>& current() const { return current_; }
+
+  // Carries `transition` out on generation `expected_generation`: Aborted if the ring is of another
+  // one. A request id that was applied before changes nothing and returns the ring as it is now,
+  // whatever generation is expected. A version is promoted only after its key has decrypted its
+  // canary here.
+  absl::StatusOr<Applied> Apply(const Transition& transition, uint64_t expected_generation,
+                                const Uuid& request_id, absl::Time deadline);
+
+  // Tries to open again what could not be opened, and publishes it. For the health check.
+  void Reopen(absl::Time deadline);
+
+  // Whether the record on the disk still is the one that is served.
+  absl::Status CheckStore();
+
+ private:
+  KeyringWriter(Options options, std::shared_ptr<const OpenKeyring> opened);
+
+  absl::StatusOr<Keyring> ChangedLocked(const OpenKeyring& current, const Transition& transition,
+                                        absl::Time deadline, uint32_t* version)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PublishLocked(std::shared_ptr<const Keyring> keyring, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const Options options_;
+  const std::shared_ptr<CurrentKeyring> current_;
+  Mutex mu_;
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_KEYSTORE_KEYRING_WRITER_H_

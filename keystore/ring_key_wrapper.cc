@@ -1,0 +1,37 @@
+#include "keystore/ring_key_wrapper.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace kekd {
+
+absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
+    absl::Span<const Wrap> wraps, absl::Span<const std::unique_ptr<RingKeyWrapper>> wrappers,
+    const RingIdentity& ring, const RandomSource& random) {
+  absl::Status failed;
+  std::string reasons;
+  for (const std::unique_ptr<RingKeyWrapper>& wrapper : wrappers) {
+    absl::Status reason = absl::NotFoundError(
+        absl::StrCat(wrapper->Describe(), ": the keyring has no wrap of type \"",
+                     ToString(wrapper->type()), "\""));
+    for (const Wrap& wrap : wraps) {
+      if (wrap.type != wrapper->type()) continue;
+      absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
+          wrapper->UnwrapRingKey(wrap, ring, random);
+      if (ring_key.ok()) return ring_key;
+      reason = ring_key.status();
+    }
+    if (failed.ok()) failed = reason;
+    absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", reason.message());
+  }
+  if (failed.ok()) {
+    return absl::FailedPreconditionError(
+        "the configuration names nothing under \"unlock\" that could open the keyring");
+  }
+  return absl::Status(failed.code(),
+                      absl::StrCat("can't open the ring key of keyring \"", ring.name, "\": ",
+                                   reasons));
+}
+
+}  // namespace kekd

@@ -1,0 +1,89 @@
+#include "keystore/software_key_backend.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace kekd {
+namespace {
+
+class SoftwareKey final : public BackendKey {
+ public:
+  explicit SoftwareKey(std::unique_ptr<const Aead> aead) : aead_(std::move(aead)) {}
+
+  Algorithm algorithm() const override { return aead_->algorithm(); }
+
+  absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
+                                      absl::Time /*deadline*/) const override {
+    return aead_->Encrypt(plaintext, associated_data);
+  }
+
+  absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
+                                      absl::Time /*deadline*/) const override {
+    return aead_->Decrypt(sealed, associated_data);
+  }
+
+ private:
+  const std::unique_ptr<const Aead> aead_;
+};
+
+class SoftwareKeyBackend final : public KeyBackend {
+ public:
+  SoftwareKeyBackend(std::shared_ptr<const RingKey> ring_key, const RandomSource& random)
+      : ring_key_(std::move(ring_key)), random_(random) {}
+
+  Description Describe() const override {
+    return {std::string(kSoftwareBackend), "keys in the keyring's record, under its ring key"};
+  }
+
+  absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time /*deadline*/) override {
+    SecretBytes kek(kAes256KeyBytes);
+    KEKD_RETURN_IF_ERROR(random_.Fill(kek.RevealMutable(SecretAccessToken())));
+    KeyMaterial material;
+    material.custody = Custody::kEnvelope;
+    material.algorithm = Algorithm::kXaes256Gcm;
+    KEKD_ASSIGN_OR_RETURN(material.wraps.emplace_back(), ring_key_->WrapKek(kek, spec));
+    return material;
+  }
+
+  absl::StatusOr<std::shared_ptr<const BackendKey>> OpenKey(const KeySpec& spec,
+                                                            const KeyMaterial& material,
+                                                            absl::Time /*deadline*/) override {
+    absl::Status failed = absl::NotFoundError(
+        absl::StrCat("key version ", spec.version, " has no wrap that the ring key opens"));
+    for (const Wrap& wrap : material.wraps) {
+      if (wrap.type != WrapType::kRingKey) continue;
+      absl::StatusOr<SecretBytes> kek = ring_key_->UnwrapKek(wrap, spec);
+      if (kek.ok()) {
+        KEKD_ASSIGN_OR_RETURN(std::unique_ptr<const Aead> aead,
+                              CreateAead(material.algorithm, *std::move(kek), random_));
+        return std::make_shared<const SoftwareKey>(std::move(aead));
+      }
+      failed = kek.status();
+    }
+    return failed;
+  }
+
+  // The key lies in the record only; dropping its wraps there is all there is to do.
+  absl::Status DestroyKey(const KeySpec& /*spec*/, const KeyMaterial& /*material*/,
+                          absl::Time /*deadline*/) override {
+    return absl::OkStatus();
+  }
+
+  absl::Status Probe(absl::Time /*deadline*/) override { return absl::OkStatus(); }
+
+ private:
+  const std::shared_ptr<const RingKey> ring_key_;
+  const RandomSource& random_;
+};
+
+}  // namespace
+
+std::unique_ptr<KeyBackend> CreateSoftwareKeyBackend(std::shared_ptr<const RingKey> ring_key,
+                                                     const RandomSource& random) {
+  return std::make_unique<SoftwareKeyBackend>(std::move(ring_key), random);
+}
+
+}  // namespace kekd
