@@ -1,0 +1,56 @@
+#include "kms/daemon/served_keyring.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "kms/keyring/keyring_access.h"
+
+namespace kekd {
+
+PeerPolicy PolicyOf(const SocketConfig& socket) {
+  PeerPolicy policy{socket.allowed_users, socket.allowed_groups};
+  if (policy.users.empty() && policy.groups.empty()) policy.users = {0, geteuid()};
+  return policy;
+}
+
+absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& fs,
+                                                                   const Config& config,
+                                                                   const KeyringConfig& keyring,
+                                                                   absl::Time deadline) {
+  std::unique_ptr<ServedKeyring> served(new ServedKeyring(keyring));
+  KEKD_ASSIGN_OR_RETURN(served->writer_, OpenForWriting(fs, config, keyring, deadline));
+  const std::shared_ptr<const OpenKeyring> opened = served->writer_->current()->Get();
+  if (!(opened->keyring().identity().name == keyring.name)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the keyring in ", keyring.directory, " is named \"", opened->keyring().identity().name,
+        "\", the configuration calls it \"", keyring.name, "\"; correct the name or the folder"));
+  }
+  served->health_ = std::make_shared<KeyringHealth>();
+  served->monitor_ =
+      std::make_unique<HealthMonitor>(*served->writer_, *served->health_, Clock::System());
+  served->service_ =
+      std::make_unique<EnvelopeService>(served->writer_->current(), served->health_);
+  KEKD_ASSIGN_OR_RETURN(served->server_, KmsServer::Start(*served->service_));
+  KEKD_ASSIGN_OR_RETURN(served->listener_, UnixListener::Bind(fs, keyring.socket));
+  const KeyVersion* primary = opened->keyring().Primary();
+  LogInfo("keyring is open", {{"keyring", keyring.name},
+                              {"generation", opened->keyring().generation()},
+                              {"versions", opened->keyring().versions().size()},
+                              {"key_id", primary == nullptr ? "none" : primary->key_id.text()},
+                              {"socket", keyring.socket.Endpoint()}});
+  return served;
+}
+
+ConnectionAcceptor::Socket ServedKeyring::AcceptorSocket() {
+  return {.name = config_.socket.path,
+          .fd = listener_->fd(),
+          .policy = PolicyOf(config_.socket),
+          .adopt = [this](UniqueFd connection) { server_->Adopt(std::move(connection)); }};
+}
+
+}  // namespace kekd

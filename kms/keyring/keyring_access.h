@@ -1,0 +1,30 @@
+// From the configuration to an open keyring: the one way of kekd and kekctl.
+#ifndef KEKD_KMS_KEYRING_KEYRING_ACCESS_H_
+#define KEKD_KMS_KEYRING_KEYRING_ACCESS_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/file_system.h"
+#include "keystore/file_keyring_store.h"
+#include "keystore/keyring_writer.h"
+#include "kms/config/config.h"
+
+namespace kekd {
+
+// The store's options for a configured keyring. `fs` outlives them.
+FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
+                                       const KeyringConfig& keyring);
+
+// The backends that the keyring's key versions may name.
+std::shared_ptr<const BackendSet> MakeBackends(const FileKeyringStore& store);
+
+// Opens the keyring for writing (Unavailable if another process has it) with all its keys.
+absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, const Config& config,
+                                                              const KeyringConfig& keyring,
+                                                              absl::Time deadline);
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_KEYRING_KEYRING_ACCESS_H_

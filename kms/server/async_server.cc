@@ -1,0 +1,73 @@
+#include "kms/server/async_server.h"
+
+#include <grpc/impl/codegen/grpc_types.h>
+#include <grpcpp/alarm.h>
+#include <grpcpp/server_posix.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+
+namespace kekd {
+namespace {
+
+// High, so that a client hears "no" instead of waiting in silence for a stream.
+constexpr int kMaxConcurrentStreams = 20000;
+
+// Shuts the queue down from the queue's own thread. From another one, a call that was matched just
+// before the server's end could still use the queue after it was shut, which gRPC answers by abort().
+class EndOfQueue final : public AsyncCall {
+ public:
+  explicit EndOfQueue(grpc::ServerCompletionQueue* queue) : queue_(queue) {}
+  void Proceed(bool /*ok*/) override { queue_->Shutdown(); }
+
+ private:
+  grpc::ServerCompletionQueue* const queue_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(const Options& options) {
+  grpc::ServerBuilder builder;
+  builder.RegisterService(options.service);
+  builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  // Nobody compresses 32 random bytes; what can't be decompressed can't be a bomb.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) {
+    queue->Shutdown();
+    return absl::InternalError("gRPC could not build a server");
+  }
+  options.expect_calls(queue.get());
+  return std::unique_ptr<AsyncServer>(new AsyncServer(std::move(server), std::move(queue)));
+}
+
+AsyncServer::AsyncServer(std::unique_ptr<grpc::Server> server,
+                         std::unique_ptr<grpc::ServerCompletionQueue> queue)
+    : queue_(std::move(queue)), server_(std::move(server)), thread_([this] {
+        void* tag;
+        bool ok;
+        while (queue_->Next(&tag, &ok)) static_cast<AsyncCall*>(tag)->Proceed(ok);
+      }) {}
+
+AsyncServer::~AsyncServer() { Shutdown(absl::InfinitePast()); }
+
+void AsyncServer::Adopt(UniqueFd connection) {
+  grpc::AddInsecureChannelFromFd(server_.get(), connection.Release());
+}
+
+void AsyncServer::Shutdown(absl::Time deadline) {
+  if (!thread_.joinable()) return;
+  server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::UnixEpoch())));
+  EndOfQueue end(queue_.get());
+  grpc::Alarm alarm;
+  alarm.Set(queue_.get(), std::chrono::system_clock::now(), &end);
+  thread_.join();
+}
+
+}  // namespace kekd

@@ -1,0 +1,73 @@
+// The accept loop in front of gRPC.
+#ifndef KEKD_KMS_SERVER_CONNECTION_ACCEPTOR_H_
+#define KEKD_KMS_SERVER_CONNECTION_ACCEPTOR_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+
+namespace kekd {
+
+// Which peers may connect, by what the kernel says of them (SO_PEERCRED, at connect time).
+struct PeerPolicy {
+  std::vector<uid_t> users;
+  std::vector<gid_t> groups;
+  bool Allows(uid_t uid, gid_t gid) const;
+};
+
+// ConnectionAcceptor accepts for every socket of the process on one thread, and passes on only what
+// has earned a place in gRPC: a peer whose credentials are allowed and who has sent the HTTP/2
+// connection preface (RFC 9113, section 3.4) in time. A peer that says nothing, half a preface or
+// something else costs one descriptor for kPrefaceTimeout and never reaches gRPC, which has no
+// handshake timeout for adopted descriptors. Thread-safe.
+class ConnectionAcceptor final {
+ public:
+  static constexpr absl::Duration kPrefaceTimeout = absl::Seconds(2);
+  static constexpr size_t kMaxPending = 64;       // a socket; beyond it the oldest is dropped
+  static constexpr size_t kMaxConnections = 256;  // a socket; beyond it new ones are refused
+
+  struct Socket {
+    std::string name;  // for the log
+    int fd = -1;       // listening, non-blocking; outlives the acceptor
+    PeerPolicy policy;
+    // Takes over a connected, non-blocking descriptor whose first bytes are the preface. Called on
+    // the acceptor's thread; must not block.
+    std::function<void(UniqueFd)> adopt;
+  };
+  struct Stats {
+    uint64_t connections = 0;  // open now in gRPC
+    uint64_t refused = 0;      // since the start: not allowed, no preface, or too many
+  };
+
+  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Start(std::vector<Socket> sockets);
+  ~ConnectionAcceptor();  // Stop()
+  ConnectionAcceptor(const ConnectionAcceptor&) = delete;
+  ConnectionAcceptor& operator=(const ConnectionAcceptor&) = delete;
+
+  // Of the index-th socket.
+  Stats GetStats(size_t index) const;
+  // Ends the thread: nothing is accepted any more, pending peers are dropped, adopted connections
+  // are left to gRPC. More than once is fine.
+  void Stop();
+
+ private:
+  class Loop;
+  explicit ConnectionAcceptor(std::unique_ptr<Loop> loop);
+
+  std::unique_ptr<Loop> loop_;
+  std::thread thread_;
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_SERVER_CONNECTION_ACCEPTOR_H_
