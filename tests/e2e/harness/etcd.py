@@ -1,0 +1,74 @@
+"""A real etcd of one member on loopback, and raw reads of what the API server keeps in it."""
+
+import os
+import subprocess
+
+from . import parts
+from .process import Process, ProcessError, free_port, wait_for
+
+
+class Etcd:
+    """Owns a data folder and a process on two free ports."""
+
+    _START_ATTEMPTS = 3
+
+    def __init__(self, folder):
+        self._binary, self._etcdctl = parts.etcd()
+        self._folder = folder
+        self._process = None
+        self.url = None
+
+    def start(self):
+        # The ports are free when asked for, not for certain when etcd binds them: try again with others.
+        for attempt in range(self._START_ATTEMPTS):
+            client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+            self.url = client
+            self._process = Process("etcd", [
+                self._binary, "--name", "default", "--data-dir", self._folder / f"etcd-{attempt}",
+                "--listen-client-urls", client, "--advertise-client-urls", client,
+                "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
+                # Nothing here has to survive a power cut, and fsync on a busy machine makes etcd lose its lease.
+                "--unsafe-no-fsync", "--logger", "zap", "--log-level", "warn",
+            ], self._folder / "etcd.log")
+            self._process.start()
+            try:
+                wait_for(lambda: not self._process.running() or self._healthy(), 30, "etcd is healthy")
+                self._process.require_running()
+                return self
+            except ProcessError:
+                self._process.kill()
+                if attempt == self._START_ATTEMPTS - 1:
+                    raise
+        return self
+
+    def stop(self):
+        if self._process:
+            self._process.terminate()
+
+    def kill(self):
+        if self._process:
+            self._process.kill()
+
+    def raw_value(self, key):
+        """The bytes at a key, exactly as the API server wrote them; None if there is no such key."""
+        out = self._run("get", key, "--print-value-only", binary=True)
+        # etcdctl ends the value with one newline of its own.
+        return out[:-1] if out else None
+
+    def keys(self, prefix):
+        out = self._run("get", prefix, "--prefix", "--keys-only")
+        return [line for line in out.splitlines() if line]
+
+    def _healthy(self):
+        return self._etcdctl_process("endpoint", "health").returncode == 0
+
+    def _etcdctl_process(self, *arguments):
+        env = {**os.environ, "ETCDCTL_API": "3"}
+        return subprocess.run([self._etcdctl, "--endpoints", self.url, *arguments], env=env, stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=30, check=False)
+
+    def _run(self, *arguments, binary=False):
+        result = self._etcdctl_process(*arguments)
+        if result.returncode != 0:
+            raise ProcessError(f"etcdctl {arguments[0]} failed: {result.stderr.decode(errors='replace').strip()}")
+        return result.stdout if binary else result.stdout.decode()
