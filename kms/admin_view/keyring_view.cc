@@ -1,0 +1,56 @@
+#include "kms/admin_view/keyring_view.h"
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace kekd {
+namespace {
+
+int64_t MillisOrZero(absl::Time time) {
+  return time == absl::InfiniteFuture() ? 0 : absl::ToUnixMillis(time);
+}
+
+std::string Text(absl::string_view view) { return std::string(view); }
+
+}  // namespace
+
+admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* opened) {
+  admin::v1::Keyring view;
+  view.set_name(keyring.identity().name);
+  view.set_cluster_id(keyring.identity().cluster_id.ToString());
+  view.set_ring_uuid(keyring.identity().ring_uuid.ToString());
+  view.set_generation(keyring.generation());
+  view.set_created_ms(MillisOrZero(keyring.creation_time()));
+  for (const Wrap& wrap : keyring.ring_key_wraps()) {
+    admin::v1::Wrap* const out = view.add_ring_key_wraps();
+    out->set_type(Text(ToString(wrap.type)));
+    out->set_reference(wrap.reference);
+    out->set_node(wrap.node);
+  }
+  for (const KeyVersion& version : keyring.versions()) {
+    admin::v1::KeyVersion* const out = view.add_versions();
+    out->set_number(version.number);
+    out->set_key_id(version.key_id.text());
+    out->set_backend(version.backend);
+    out->set_custody(Text(ToString(version.material.custody)));
+    out->set_state(Text(ToString(version.state)));
+    out->set_algorithm(Text(ToString(version.material.algorithm)));
+    out->set_created_ms(MillisOrZero(version.creation_time));
+    out->set_activated_ms(MillisOrZero(version.activation_time));
+    out->set_deactivated_ms(MillisOrZero(version.deactivation_time));
+    out->set_destroyed_ms(MillisOrZero(version.destruction_time));
+    out->set_compromised_ms(MillisOrZero(version.compromise_time));
+    // A destroyed key is not expected to open; its state says all there is.
+    if (opened == nullptr || !CanDecrypt(version.state)) continue;
+    const OpenKeyring::Entry* const entry = opened->Find(version.number);
+    if (entry != nullptr && !entry->status.ok()) {
+      out->set_problem(Text(entry->status.message()));
+    }
+  }
+  return view;
+}
+
+}  // namespace kekd

@@ -1,0 +1,78 @@
+// The configuration file as values.
+#ifndef KEKD_KMS_CONFIG_CONFIG_H_
+#define KEKD_KMS_CONFIG_CONFIG_H_
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "base/file_system.h"
+#include "base/log.h"
+
+namespace kekd {
+
+inline constexpr absl::string_view kConfigApiVersion = "kekd.dev/v1";
+inline constexpr absl::string_view kConfigKind = "KekdConfiguration";
+inline constexpr size_t kMaxSocketPathBytes = 107;  // sun_path without its final zero
+
+// A unix socket and who may connect to it.
+struct SocketConfig {
+  std::string path;    // absolute, or "@name" in the abstract namespace
+  mode_t mode = 0600;  // of the file: 0600 or 0660; nothing for an abstract socket
+  // Peers by SO_PEERCRED. Both empty: root and kekd's own user.
+  std::vector<uid_t> allowed_users;
+  std::vector<gid_t> allowed_groups;  // the peer's primary group
+
+  // "unix:///run/kekd/prod.sock" or "unix:///@name", as kube-apiserver's endpoint wants it.
+  std::string Endpoint() const;
+};
+
+// One way to open the ring key.
+struct UnlockConfig {
+  std::string key_file;  // absolute path
+};
+
+struct KeyringConfig {
+  std::string name;
+  std::string directory;  // absolute
+  std::vector<UnlockConfig> unlock;
+  SocketConfig socket;
+};
+
+enum class MemoryLocking {
+  kRequired,   // kekd doesn't start if secrets could be swapped out
+  kPreferred,  // it warns
+};
+
+// docs/configuration.md has every field with its default. Paths are absolute.
+struct Config {
+  std::string state_directory;
+  SocketConfig admin_socket;
+  std::vector<KeyringConfig> keyrings;  // at least one, of different names, folders and sockets
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kText;
+  MemoryLocking memory_locking = MemoryLocking::kRequired;
+
+  // The keyring of that name (else NotFound); with an empty name the only one (InvalidArgument if
+  // there are several). Errors name those there are.
+  absl::StatusOr<const KeyringConfig*> FindKeyring(absl::string_view name) const;
+};
+
+// Parses YAML. InvalidArgument for anything that is not a configuration, with "origin:line:column"
+// and what to write instead: unknown and duplicate keys, aliases, several documents, relative
+// paths, a socket path over kMaxSocketPathBytes, unknown users and groups. User and group names are
+// looked up in the system's databases.
+absl::StatusOr<Config> ParseConfig(absl::string_view yaml, absl::string_view origin);
+
+// The same from a file, which nobody but root and this process's user may be able to write
+// (PermissionDenied): who writes the configuration chooses the keys. All the file's own errors are
+// InvalidArgument, since the caller can only give another file.
+absl::StatusOr<Config> LoadConfig(FileSystem& fs, absl::string_view path);
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_CONFIG_CONFIG_H_

@@ -1,0 +1,146 @@
+#include "kms/config/yaml_reader.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace kekd {
+namespace {
+
+// The longest piece of a file that an error repeats.
+constexpr size_t kMaxShownBytes = 60;
+
+std::string Shown(absl::string_view text) {
+  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(text.substr(0, kMaxShownBytes)),
+                      text.size() > kMaxShownBytes ? "…" : "", "\"");
+}
+
+absl::string_view KindName(YamlNode::Kind kind) {
+  switch (kind) {
+    case YamlNode::Kind::kNull:
+      return "nothing";
+    case YamlNode::Kind::kScalar:
+      return "a single value";
+    case YamlNode::Kind::kSequence:
+      return "a list";
+    case YamlNode::Kind::kMapping:
+      return "a mapping";
+  }
+  return "something else";
+}
+
+// Levenshtein's distance: how many letters to insert, drop or change.
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({changed, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row.back();
+}
+
+// The known name that was most likely meant; empty if none is near.
+absl::string_view Nearest(absl::string_view unknown,
+                          std::initializer_list<absl::string_view> known) {
+  if (unknown.size() > kMaxShownBytes) return "";
+  absl::string_view nearest;
+  size_t least = std::max<size_t>(2, unknown.size() / 3) + 1;
+  for (const absl::string_view name : known) {
+    const size_t distance =
+        EditDistance(absl::AsciiStrToLower(unknown), absl::AsciiStrToLower(name));
+    if (distance < least) {
+      least = distance;
+      nearest = name;
+    }
+  }
+  return nearest;
+}
+
+}  // namespace
+
+absl::Status YamlReader::ErrorAt(const YamlNode& node, absl::string_view what) const {
+  return absl::InvalidArgumentError(
+      absl::StrCat(origin_, ":", node.line, ":", node.column, ": ", what));
+}
+
+absl::Status YamlReader::Error(absl::string_view what) const {
+  return ErrorAt(*node_, path_.empty() ? std::string(what) : absl::StrCat(path_, ": ", what));
+}
+
+absl::Status YamlReader::ExpectFields(std::initializer_list<absl::string_view> fields) const {
+  if (node_->kind != YamlNode::Kind::kMapping) {
+    return Error(absl::StrCat("must be a mapping with the fields ", absl::StrJoin(fields, ", "),
+                              ", and is ", KindName(node_->kind)));
+  }
+  for (const YamlNode& key : node_->keys) {
+    if (std::find(fields.begin(), fields.end(), key.scalar) != fields.end()) continue;
+    std::string message = absl::StrCat("unknown field ", Shown(key.scalar));
+    if (!path_.empty()) absl::StrAppend(&message, " in ", path_);
+    const absl::string_view nearest = Nearest(key.scalar, fields);
+    if (nearest.empty()) {
+      absl::StrAppend(&message, "; known are ", absl::StrJoin(fields, ", "));
+    } else {
+      absl::StrAppend(&message, "; did you mean \"", nearest, "\"?");
+    }
+    return ErrorAt(key, message);
+  }
+  return absl::OkStatus();
+}
+
+const YamlNode* YamlReader::FindField(absl::string_view field) const {
+  for (size_t i = 0; i < node_->keys.size(); ++i) {
+    if (node_->keys[i].scalar != field) continue;
+    const YamlNode& value = node_->values[i];
+    return value.kind == YamlNode::Kind::kNull ? nullptr : &value;
+  }
+  return nullptr;
+}
+
+YamlReader YamlReader::Field(absl::string_view field, const YamlNode& node) const {
+  return YamlReader(node, origin_,
+                    path_.empty() ? std::string(field) : absl::StrCat(path_, ".", field));
+}
+
+absl::StatusOr<YamlReader> YamlReader::RequiredField(absl::string_view field) const {
+  const YamlNode* node = FindField(field);
+  if (node == nullptr) return Error(absl::StrCat("the field \"", field, "\" is missing"));
+  return Field(field, *node);
+}
+
+absl::StatusOr<absl::string_view> YamlReader::Text() const {
+  if (node_->kind != YamlNode::Kind::kScalar) {
+    return Error(absl::StrCat("must be a single value, and is ", KindName(node_->kind)));
+  }
+  if (node_->scalar.empty()) return Error("must not be empty");
+  for (const char c : node_->scalar) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) {
+      return Error("must not have line ends or other control characters");
+    }
+  }
+  return absl::string_view(node_->scalar);
+}
+
+absl::StatusOr<std::vector<YamlReader>> YamlReader::Elements() const {
+  if (node_->kind != YamlNode::Kind::kSequence) {
+    return Error(absl::StrCat("must be a list, and is ", KindName(node_->kind)));
+  }
+  std::vector<YamlReader> elements;
+  elements.reserve(node_->values.size());
+  for (size_t i = 0; i < node_->values.size(); ++i) {
+    elements.emplace_back(node_->values[i], origin_, absl::StrCat(path_, "[", i, "]"));
+  }
+  return elements;
+}
+
+}  // namespace kekd

@@ -1,0 +1,53 @@
+#include "kms/ctl/admin_client.h"
+
+#include <grpcpp/client_context.h>
+
+#include <memory>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "kekd/admin/v1/admin.grpc.pb.h"
+
+namespace kekd {
+namespace {
+
+using admin::v1::Admin;
+
+// One call of the admin service.
+template <typename Request, typename Response>
+absl::StatusOr<Response> Call(const UnixChannel& channel,
+                              grpc::Status (Admin::Stub::*method)(grpc::ClientContext*,
+                                                                  const Request&, Response*),
+                              const Request& request, absl::Time deadline) {
+  const std::unique_ptr<Admin::Stub> stub = Admin::NewStub(channel.channel());
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(deadline));
+  Response response;
+  KEKD_RETURN_IF_ERROR(channel.StatusOf((stub.get()->*method)(&context, request, &response)));
+  return response;
+}
+
+}  // namespace
+
+absl::StatusOr<AdminClient> AdminClient::Connect(const Config& config) {
+  KEKD_ASSIGN_OR_RETURN(UnixChannel channel, UnixChannel::Connect(config.admin_socket));
+  return AdminClient(std::move(channel));
+}
+
+absl::StatusOr<admin::v1::GetStatusResponse> AdminClient::GetStatus(absl::Time deadline) const {
+  return Call(channel_, &Admin::Stub::GetStatus, admin::v1::GetStatusRequest(), deadline);
+}
+
+absl::StatusOr<admin::v1::Keyring> AdminClient::GetKeyring(absl::string_view name,
+                                                           absl::Time deadline) const {
+  admin::v1::GetKeyringRequest request;
+  request.set_keyring(std::string(name));
+  return Call(channel_, &Admin::Stub::GetKeyring, request, deadline);
+}
+
+absl::StatusOr<admin::v1::ApplyResponse> AdminClient::Apply(const admin::v1::ApplyRequest& request,
+                                                            absl::Time deadline) const {
+  return Call(channel_, &Admin::Stub::Apply, request, deadline);
+}
+
+}  // namespace kekd

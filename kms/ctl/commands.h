@@ -1,0 +1,51 @@
+// What kekctl's verbs do, one function a verb.
+#ifndef KEKD_KMS_CTL_COMMANDS_H_
+#define KEKD_KMS_CTL_COMMANDS_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/file_system.h"
+#include "kms/config/config.h"
+#include "kms/config/exit_code.h"
+#include "kms/ctl/command_line.h"
+
+namespace kekd {
+
+// How long one verb may wait for kekd or for a backend, where nothing shorter is said.
+inline constexpr absl::Duration kVerbTime = absl::Seconds(30);
+
+struct CommandContext {
+  FileSystem* fs = nullptr;
+  const Config* config = nullptr;
+  std::string config_path;
+  OutputFormat format = OutputFormat::kTable;
+  std::string keyring;  // as given
+  absl::Time now;
+};
+
+struct CommandResult {
+  std::string output;  // for standard output, with its last line's end
+  std::string note;    // for standard error, or empty
+  ExitCode exit_code = kExitOk;
+};
+
+absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
+                                          const KeyringInitVerb& verb);
+absl::StatusOr<CommandResult> KeyringShow(const CommandContext& context);
+absl::StatusOr<CommandResult> KeyringVerify(const CommandContext& context);
+absl::StatusOr<CommandResult> KeyringAcceptRollback(const CommandContext& context,
+                                                    const KeyringAcceptRollbackVerb& verb);
+absl::StatusOr<CommandResult> KeyList(const CommandContext& context);
+absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb);
+absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context, const KeyPromoteVerb& verb);
+absl::StatusOr<CommandResult> Status(const CommandContext& context);
+absl::StatusOr<CommandResult> Check(const CommandContext& context, const CheckVerb& verb);
+absl::StatusOr<CommandResult> ConfigCheck(const CommandContext& context);
+absl::StatusOr<CommandResult> PrintEncryptionConfig(const CommandContext& context,
+                                                    const EncryptionConfigVerb& verb);
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_CTL_COMMANDS_H_

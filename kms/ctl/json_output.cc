@@ -1,0 +1,213 @@
+#include "kms/ctl/json_output.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "kms/ctl/table.h"
+
+namespace kekd {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Bytes that are no UTF-8 are replaced: then dump throws nothing.
+std::string Dump(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json TimeOrNull(int64_t unix_millis) {
+  return unix_millis == 0 ? Json(nullptr) : Json(FormatMillis(unix_millis));
+}
+
+Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json ErrorOrNull(const absl::Status& status) {
+  return status.ok() ? Json(nullptr) : Json(std::string(status.message()));
+}
+
+Json VersionObject(const admin::v1::KeyVersion& version) {
+  return {{"version", version.number()},
+          {"keyId", version.key_id()},
+          {"backend", version.backend()},
+          {"custody", version.custody()},
+          {"algorithm", version.algorithm()},
+          {"state", version.state()},
+          {"compromised", version.compromised_ms() != 0},
+          {"created", TimeOrNull(version.created_ms())},
+          {"activated", TimeOrNull(version.activated_ms())},
+          {"deactivated", TimeOrNull(version.deactivated_ms())},
+          {"destroyed", TimeOrNull(version.destroyed_ms())},
+          {"compromisedSince", TimeOrNull(version.compromised_ms())},
+          {"problem", TextOrNull(version.problem())}};
+}
+
+Json VersionArray(const admin::v1::Keyring& keyring) {
+  Json versions = Json::array();
+  for (const admin::v1::KeyVersion& version : keyring.versions()) {
+    versions.push_back(VersionObject(version));
+  }
+  return versions;
+}
+
+Json KeyringObject(const admin::v1::Keyring& keyring) {
+  Json wraps = Json::array();
+  for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
+    wraps.push_back(Json{
+        {"type", wrap.type()}, {"reference", wrap.reference()}, {"node", TextOrNull(wrap.node())}});
+  }
+  return {{"keyring", keyring.name()},
+          {"clusterId", keyring.cluster_id()},
+          {"ringUuid", keyring.ring_uuid()},
+          {"generation", keyring.generation()},
+          {"created", TimeOrNull(keyring.created_ms())},
+          {"ringKeyWraps", std::move(wraps)},
+          {"versions", VersionArray(keyring)}};
+}
+
+Json StatusObject(const admin::v1::KeyringStatus& ring) {
+  Json warnings = Json::array();
+  for (const std::string& warning : ring.warnings()) warnings.push_back(warning);
+  return {{"name", ring.name()},
+          {"generation", ring.generation()},
+          {"healthz", ring.healthz()},
+          {"mustNotEncrypt", ring.must_not_encrypt()},
+          {"keyId", TextOrNull(ring.key_id())},
+          {"primaryVersion",
+           ring.primary_version() == 0 ? Json(nullptr) : Json(ring.primary_version())},
+          {"socket", ring.socket()},
+          {"statuses", ring.status_calls()},
+          {"encrypts", ring.encrypt_calls()},
+          {"decrypts", ring.decrypt_calls()},
+          {"failed", ring.failed_calls()},
+          {"connections", ring.connections()},
+          {"refusedConnections", ring.refused_connections()},
+          {"lastCanary", TimeOrNull(ring.last_canary_ms())},
+          {"warnings", std::move(warnings)}};
+}
+
+Json LatencyObject(const std::optional<CheckReport::Latency>& latency) {
+  if (!latency.has_value()) return nullptr;
+  return {{"count", latency->count},
+          {"p50Microseconds", absl::ToDoubleMicroseconds(latency->p50)},
+          {"p99Microseconds", absl::ToDoubleMicroseconds(latency->p99)},
+          {"maxMicroseconds", absl::ToDoubleMicroseconds(latency->max)}};
+}
+
+Json EncryptionConfigObject(const EncryptionConfigOptions& options, int phase) {
+  Json kms = {{"kms", Json{{"apiVersion", "v2"},
+                           {"name", options.provider_name},
+                           {"endpoint", options.endpoint},
+                           {"timeout", "3s"}}}};
+  Json identity = {{"identity", Json::object()}};
+  Json providers = Json::array();
+  providers.push_back(phase == 1 ? identity : kms);
+  providers.push_back(phase == 1 ? kms : identity);
+  Json resources = Json::array();
+  resources.push_back(Json{{"resources", options.resources}, {"providers", std::move(providers)}});
+  return {{"apiVersion", "apiserver.config.k8s.io/v1"},
+          {"kind", "EncryptionConfiguration"},
+          {"resources", std::move(resources)}};
+}
+
+}  // namespace
+
+std::string InitJson(const admin::v1::Keyring& keyring, const std::string& directory,
+                     const std::vector<std::string>& new_key_files) {
+  Json json = KeyringObject(keyring);
+  json["directory"] = directory;
+  json["newKeyFiles"] = new_key_files;
+  return Dump(json);
+}
+
+std::string KeyringJson(const admin::v1::Keyring& keyring) { return Dump(KeyringObject(keyring)); }
+
+std::string KeyListJson(const admin::v1::Keyring& keyring) {
+  return Dump(Json{{"keyring", keyring.name()},
+                   {"generation", keyring.generation()},
+                   {"versions", VersionArray(keyring)}});
+}
+
+std::string KeyJson(const admin::v1::Keyring& keyring, const admin::v1::KeyVersion& version) {
+  Json json = {{"keyring", keyring.name()}, {"generation", keyring.generation()}};
+  json.update(VersionObject(version));
+  return Dump(json);
+}
+
+std::string AcceptedJson(const std::string& keyring, uint64_t generation) {
+  return Dump(Json{{"keyring", keyring}, {"generation", generation}});
+}
+
+std::string VerifyJson(const VerifyReport& report) {
+  Json copies = Json::array();
+  for (const FileKeyringStore::CopyReport& copy : report.copies) {
+    copies.push_back(
+        Json{{"path", copy.path},
+             {"generation", copy.generation.has_value() ? Json(*copy.generation) : Json(nullptr)},
+             {"good", copy.status.ok()},
+             {"error", ErrorOrNull(copy.status)}});
+  }
+  Json keys = Json::array();
+  for (const VerifyReport::Key& key : report.keys) {
+    keys.push_back(Json{{"version", key.version},
+                        {"keyId", key.key_id},
+                        {"state", key.state},
+                        {"good", key.status.ok()},
+                        {"error", ErrorOrNull(key.status)}});
+  }
+  return Dump(Json{{"keyring", report.keyring},
+                   {"good", report.Verdict().ok()},
+                   {"copies", std::move(copies)},
+                   {"keys", std::move(keys)}});
+}
+
+std::string StatusJson(const admin::v1::GetStatusResponse& status) {
+  Json keyrings = Json::array();
+  for (const admin::v1::KeyringStatus& ring : status.keyrings()) {
+    keyrings.push_back(StatusObject(ring));
+  }
+  return Dump(Json{{"kekd", Json{{"version", status.version()},
+                                 {"pid", status.pid()},
+                                 {"uptimeSeconds", status.uptime_ms() / 1000},
+                                 {"memoryLocked", status.memory_locked()}}},
+                   {"keyrings", std::move(keyrings)}});
+}
+
+std::string CheckJson(const CheckReport& report) {
+  Json checks = Json::array();
+  for (const CheckReport::Item& item : report.items) {
+    checks.push_back(
+        Json{{"name", item.name},
+             {"ok", item.status.ok()},
+             {"detail", item.status.ok() ? TextOrNull(item.detail) : ErrorOrNull(item.status)}});
+  }
+  return Dump(Json{{"keyring", report.keyring},
+                   {"endpoint", report.endpoint},
+                   {"ok", report.Passed()},
+                   {"checks", std::move(checks)},
+                   {"encrypt", LatencyObject(report.encrypt)},
+                   {"decrypt", LatencyObject(report.decrypt)}});
+}
+
+std::string ConfigJson(const Config& config) {
+  Json keyrings = Json::array();
+  for (const KeyringConfig& keyring : config.keyrings) {
+    keyrings.push_back(Json{{"name", keyring.name},
+                            {"directory", keyring.directory},
+                            {"endpoint", keyring.socket.Endpoint()}});
+  }
+  return Dump(Json{{"valid", true}, {"keyrings", std::move(keyrings)}});
+}
+
+std::string EncryptionConfigJson(const EncryptionConfigOptions& options) {
+  if (options.phase.has_value()) return Dump(EncryptionConfigObject(options, *options.phase));
+  Json phases = Json::array();
+  for (const int phase : {1, 2}) {
+    phases.push_back(Json{{"phase", phase},
+                          {"encryptionConfiguration", EncryptionConfigObject(options, phase)}});
+  }
+  return Dump(Json{{"phases", std::move(phases)}});
+}
+
+}  // namespace kekd

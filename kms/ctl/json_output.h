@@ -1,0 +1,33 @@
+// What the verbs found, for scripts. Field names never change; times are RFC 3339 in UTC, and null
+// for never.
+#ifndef KEKD_KMS_CTL_JSON_OUTPUT_H_
+#define KEKD_KMS_CTL_JSON_OUTPUT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kekd/admin/v1/admin.pb.h"
+#include "kms/config/config.h"
+#include "kms/ctl/check_report.h"
+#include "kms/ctl/encryption_config.h"
+#include "kms/ctl/verify_report.h"
+
+namespace kekd {
+
+std::string InitJson(const admin::v1::Keyring& keyring, const std::string& directory,
+                     const std::vector<std::string>& new_key_files);
+std::string KeyringJson(const admin::v1::Keyring& keyring);
+std::string KeyListJson(const admin::v1::Keyring& keyring);
+std::string KeyJson(const admin::v1::Keyring& keyring, const admin::v1::KeyVersion& version);
+std::string AcceptedJson(const std::string& keyring, uint64_t generation);
+std::string VerifyJson(const VerifyReport& report);
+std::string StatusJson(const admin::v1::GetStatusResponse& status);
+std::string CheckJson(const CheckReport& report);
+std::string ConfigJson(const Config& config);
+// With a phase the EncryptionConfiguration itself, else {"phases": [...]}.
+std::string EncryptionConfigJson(const EncryptionConfigOptions& options);
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_CTL_JSON_OUTPUT_H_

@@ -1,0 +1,114 @@
+#include "kms/ctl/kekctl.h"
+
+#include <errno.h>
+#include <grpc/support/log.h>
+
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "base/file_system.h"
+#include "base/posix_error.h"
+#include "base/status_macros.h"
+#include "kms/config/config.h"
+#include "kms/config/exit_code.h"
+#include "kms/ctl/command_line.h"
+#include "kms/ctl/commands.h"
+#include "kms/ctl/table.h"
+
+namespace kekd {
+namespace {
+
+void PrintError(absl::string_view text) {
+  // Parts of it may come from a file or from kekd.
+  fprintf(stderr, "kekctl: %s\n", Printable(text).c_str());
+}
+
+// A result that could not be written (a full disk, a closed pipe) is no result.
+absl::Status WriteOutput(absl::string_view text) {
+  if (fwrite(text.data(), 1, text.size(), stdout) == text.size() && fflush(stdout) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::InternalError(PosixError(errno, "writing to standard output").message());
+}
+
+// Calls the function of the verb.
+struct Dispatch {
+  const CommandContext& context;
+
+  absl::StatusOr<CommandResult> operator()(const PrintText& v) const {
+    return CommandResult{.output = v.text, .note = "", .exit_code = kExitOk};
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyringInitVerb& v) const {
+    return KeyringInit(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyringShowVerb&) const {
+    return KeyringShow(context);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyringVerifyVerb&) const {
+    return KeyringVerify(context);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyringAcceptRollbackVerb& v) const {
+    return KeyringAcceptRollback(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyListVerb&) const { return KeyList(context); }
+  absl::StatusOr<CommandResult> operator()(const KeyCreateVerb& v) const {
+    return KeyCreate(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyPromoteVerb& v) const {
+    return KeyPromote(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const StatusVerb&) const { return Status(context); }
+  absl::StatusOr<CommandResult> operator()(const CheckVerb& v) const { return Check(context, v); }
+  absl::StatusOr<CommandResult> operator()(const ConfigCheckVerb&) const {
+    return ConfigCheck(context);
+  }
+  absl::StatusOr<CommandResult> operator()(const EncryptionConfigVerb& v) const {
+    return PrintEncryptionConfig(context, v);
+  }
+};
+
+absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
+  FileSystem& fs = FileSystem::System();
+  Config config;
+  if (!std::holds_alternative<PrintText>(line.verb)) {
+    KEKD_ASSIGN_OR_RETURN(config, LoadConfig(fs, line.config_path));
+  }
+  const CommandContext context = {.fs = &fs,
+                                  .config = &config,
+                                  .config_path = line.config_path,
+                                  .format = line.format,
+                                  .keyring = line.keyring,
+                                  .now = absl::Now()};
+  return std::visit(Dispatch{context}, line.verb);
+}
+
+}  // namespace
+
+int RunKekctl(int argc, const char* const* argv) {
+  // What went wrong is said once, by us.
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  const absl::StatusOr<CommandLine> line = ParseCommandLine(argc, argv);
+  if (!line.ok()) {
+    PrintError(line.status().message());
+    PrintError("hint: see 'kekctl --help', or --help after a verb");
+    return ExitCodeOf(line.status());
+  }
+  const absl::StatusOr<CommandResult> result = Execute(*line);
+  if (!result.ok()) {
+    PrintError(result.status().message());
+    return ExitCodeOf(result.status());
+  }
+  const absl::Status written = WriteOutput(result->output);
+  if (!result->note.empty()) PrintError(result->note);
+  if (!written.ok()) {
+    PrintError(written.message());
+    return ExitCodeOf(written);
+  }
+  return result->exit_code;
+}
+
+}  // namespace kekd

@@ -1,0 +1,91 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status_macros.h"
+#include "keystore/file_keyring_store.h"
+#include "kms/ctl/admin_client.h"
+#include "kms/ctl/commands.h"
+#include "kms/ctl/json_output.h"
+#include "kms/ctl/keyring_reader.h"
+#include "kms/ctl/table_output.h"
+#include "kms/ctl/verify_report.h"
+#include "kms/keyring/keyring_access.h"
+
+namespace kekd {
+namespace {
+
+absl::Status CheckKeys(const CommandContext& context, const KeyringConfig& keyring,
+                       VerifyReport& report) {
+  KEKD_ASSIGN_OR_RETURN(
+      const std::shared_ptr<const OpenKeyring> opened,
+      ReadKeyringFiles(*context.fs, *context.config, keyring, context.now + kVerbTime));
+  for (const OpenKeyring::Entry& entry : opened->entries()) {
+    if (!CanDecrypt(entry.version->state)) continue;
+    report.keys.push_back({.version = entry.version->number,
+                           .key_id = entry.version->key_id.text(),
+                           .state = std::string(ToString(entry.version->state)),
+                           .status = entry.status});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CommandResult> KeyringShow(const CommandContext& context) {
+  KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
+                        context.config->FindKeyring(context.keyring));
+  KEKD_ASSIGN_OR_RETURN(
+      const admin::v1::Keyring view,
+      ReadKeyring(*context.fs, *context.config, *keyring, context.now + kVerbTime));
+  CommandResult result;
+  result.output =
+      context.format == OutputFormat::kJson ? KeyringJson(view) : KeyringTable(view, context.now);
+  return result;
+}
+
+absl::StatusOr<CommandResult> KeyringVerify(const CommandContext& context) {
+  KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
+                        context.config->FindKeyring(context.keyring));
+  if (absl::IsNotFound(context.fs->GetInfo(keyring->directory).status())) {
+    return absl::NotFoundError(absl::StrCat("there is no keyring: the folder ", keyring->directory,
+                                            " does not exist; 'kekctl keyring init' makes one"));
+  }
+  VerifyReport report;
+  report.keyring = keyring->name;
+  KEKD_ASSIGN_OR_RETURN(report.copies, FileKeyringStore::Verify(
+                                           StoreOptions(*context.fs, *context.config, *keyring)));
+  if (report.copies.front().status.ok()) {
+    KEKD_RETURN_IF_ERROR(CheckKeys(context, *keyring, report));
+  }
+  CommandResult result;
+  result.output = context.format == OutputFormat::kJson ? VerifyJson(report) : VerifyTable(report);
+  const absl::Status verdict = report.Verdict();
+  result.exit_code = ExitCodeOf(verdict);
+  if (!verdict.ok()) result.note = absl::StrCat("keyring ", keyring->name, " is not good");
+  return result;
+}
+
+absl::StatusOr<CommandResult> KeyringAcceptRollback(const CommandContext& context,
+                                                    const KeyringAcceptRollbackVerb& verb) {
+  KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
+                        context.config->FindKeyring(context.keyring));
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> accepted,
+                        FileKeyringStore::AcceptRollback(
+                            StoreOptions(*context.fs, *context.config, *keyring), verb.generation));
+  CommandResult result;
+  if (context.format == OutputFormat::kJson) {
+    result.output = AcceptedJson(keyring->name, accepted->generation());
+    return result;
+  }
+  result.output = absl::StrCat("generation ", accepted->generation(), " of keyring ", keyring->name,
+                               " is taken for the newest now\n",
+                               "Key versions that only newer generations had are gone: what they "
+                               "encrypted can't be read.\n");
+  return result;
+}
+
+}  // namespace kekd

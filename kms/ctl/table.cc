@@ -1,0 +1,103 @@
+#include "kms/ctl/table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace kekd {
+namespace {
+
+constexpr absl::string_view kGap = "  ";
+
+// Code points, which is what a terminal's columns are for the texts of ours.
+size_t Width(absl::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
+
+// The bytes of the first character if it is UTF-8 and no control character; else 0.
+size_t PrintableCharacter(absl::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return byte(0) >= 0x20 && byte(0) != 0x7f ? 1 : 0;
+  const size_t size = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
+  if (byte(0) < 0xc2 || byte(0) > 0xf4 || text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  // U+0080 to U+009F are control characters too: U+009B does what ESC [ does.
+  return byte(0) == 0xc2 && byte(1) < 0xa0 ? 0 : size;
+}
+
+}  // namespace
+
+std::string Printable(absl::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    const size_t size = PrintableCharacter(text);
+    if (size != 0) {
+      absl::StrAppend(&shown, text.substr(0, size));
+      text.remove_prefix(size);
+      continue;
+    }
+    absl::StrAppendFormat(&shown, "\\x%02x", static_cast<unsigned char>(text[0]));
+    text.remove_prefix(1);
+  }
+  return shown;
+}
+
+std::string Table::ToString() const {
+  std::vector<size_t> widths(rows_.front().size());
+  std::vector<std::vector<std::string>> shown;
+  for (const std::vector<std::string>& row : rows_) {
+    std::vector<std::string>& cells = shown.emplace_back();
+    for (size_t i = 0; i < row.size() && i < widths.size(); ++i) {
+      cells.push_back(Printable(row[i].empty() ? "-" : row[i]));
+      widths[i] = std::max(widths[i], Width(cells[i]));
+    }
+  }
+  std::string text;
+  for (const std::vector<std::string>& cells : shown) {
+    std::string line;
+    for (size_t i = 0; i < cells.size(); ++i) {
+      absl::StrAppend(&line, i == 0 ? "" : kGap, cells[i],
+                      std::string(widths[i] - Width(cells[i]), ' '));
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    absl::StrAppend(&text, line, "\n");
+  }
+  return text;
+}
+
+std::string FormatMillis(int64_t unix_millis) {
+  if (unix_millis == 0) return "";
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixMillis(unix_millis),
+                          absl::UTCTimeZone());
+}
+
+std::string FormatMillisWithAge(int64_t unix_millis, absl::Time now) {
+  if (unix_millis == 0) return "-";
+  const absl::Duration age = now - absl::FromUnixMillis(unix_millis);
+  return absl::StrCat(FormatMillis(unix_millis), " (", FormatAge(age), " ago)");
+}
+
+std::string FormatAge(absl::Duration age) {
+  // A clock that was set back makes nothing younger than now.
+  const int64_t seconds = std::max<int64_t>(0, absl::ToInt64Seconds(age));
+  if (seconds < 60) return absl::StrCat(seconds, "s");
+  const int64_t minutes = seconds / 60;
+  if (minutes < 60) return absl::StrCat(minutes, "m");
+  const int64_t hours = minutes / 60;
+  if (hours < 24) return absl::StrCat(hours, "h", minutes % 60, "m");
+  return absl::StrCat(hours / 24, "d", hours % 24, "h");
+}
+
+std::string FormatLatency(absl::Duration latency) {
+  const int64_t micros = absl::ToInt64Microseconds(latency);
+  if (micros < 1000) return absl::StrCat(micros, "us");
+  return absl::StrFormat("%.2fms", absl::ToDoubleMilliseconds(latency));
+}
+
+}  // namespace kekd
