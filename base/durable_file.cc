@@ -35,17 +35,17 @@ absl::Status WriteThenPublish(FileSystem& fs, absl::string_view path, ByteView c
     return written;
   }
   return WithContext(fs.SyncDirectory(DirectoryOf(path)),
-                     absl::StrCat(path, " was replaced, but it is not known whether that would "
-                                        "survive a power cut"));
+                     absl::StrCat(path,
+                                  " was replaced, but it is not known whether that would "
+                                  "survive a power cut"));
 }
 
 }  // namespace
 
 absl::Status ReplaceFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
                                 const DurableFileOptions& options) {
-  return WriteThenPublish(fs, path, content, options, [&](const std::string& temporary) {
-    return fs.Rename(temporary, path);
-  });
+  return WriteThenPublish(fs, path, content, options,
+                          [&](const std::string& temporary) { return fs.Rename(temporary, path); });
 }
 
 absl::Status CreateFileDurably(FileSystem& fs, absl::string_view path, ByteView content,

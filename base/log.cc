@@ -9,6 +9,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -61,7 +62,8 @@ std::string TextLine(absl::string_view time, LogLevel level, absl::string_view e
     absl::StrAppend(&line, " ", field.name, "=");
     if (NeedsQuotes(field.value)) {
       // ASCII only: U+0080 to U+009F steer a terminal too, and are valid UTF-8.
-      absl::StrAppend(&line, "\"", absl::CHexEscape(field.value), "\"");
+      const std::string escaped = absl::CHexEscape(field.value);
+      absl::StrAppend(&line, "\"", absl::StrReplaceAll(escaped, {{"\\'", "'"}}), "\"");
     } else {
       line.append(field.value);
     }

@@ -39,11 +39,11 @@ size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * uni
 
 // Pages of memfd_secret(2), or null if the kernel has none to give.
 uint8_t* MapSecretPages(uint8_t* at, size_t size) {
-  UniqueFd fd(static_cast<int>(syscall(SYS_memfd_secret, FD_CLOEXEC)));
+  // O_CLOEXEC: the kernel refuses FD_CLOEXEC, which its manual page names.
+  UniqueFd fd(static_cast<int>(syscall(SYS_memfd_secret, O_CLOEXEC)));
   if (!fd.valid()) return nullptr;
   if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) return nullptr;
-  void* pages =
-      mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd.get(), 0);
+  void* pages = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd.get(), 0);
   return pages == MAP_FAILED ? nullptr : static_cast<uint8_t*>(pages);
 }
 
@@ -86,8 +86,7 @@ SecretArena& SecretArena::Instance() {
 SecretArena::Region SecretArena::MapRegionLocked(size_t size) {
   const size_t page = PageSize();
   size = RoundUp(size, page);
-  void* reserved =
-      mmap(nullptr, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* reserved = mmap(nullptr, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (reserved == MAP_FAILED) DieOutOfMemory(size);
   uint8_t* const base = static_cast<uint8_t*>(reserved) + page;
 
@@ -98,17 +97,17 @@ SecretArena::Region SecretArena::MapRegionLocked(size_t size) {
     memfd_secret_tried_ = true;
   }
   if (!secret) {
-    void* pages = mmap(base, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    void* pages =
+        mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (pages == MAP_FAILED) DieOutOfMemory(size);
     // A forked child must not hold keys. (EINVAL on memfd_secret, hence DONTFORK below for both.)
     madvise(base, size, MADV_WIPEONFORK);
   }
   madvise(base, size, MADV_DONTFORK);
   madvise(base, size, MADV_DONTDUMP);
-  // memfd_secret's pages are locked by nature, but only once they are touched and within
-  // RLIMIT_MEMLOCK; mlock asks for all of them now, while a failure can still be told.
-  const bool locked = mlock(base, size) == 0;
+  // memfd_secret's pages are locked by nature (and counted when they are mapped); mlock(2) on them
+  // fails, because the kernel can't reach into them.
+  const bool locked = secret || mlock(base, size) == 0;
   return Region{base, size, locked, false, false};
 }
 
@@ -218,7 +217,8 @@ absl::Status SecretArena::LockStatus() const {
   const Stats stats = GetStats();
   if (stats.unlocked_bytes == 0) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      stats.unlocked_bytes, " bytes of secret memory could not be locked against swapping: raise "
+      stats.unlocked_bytes,
+      " bytes of secret memory could not be locked against swapping: raise "
       "the limit of locked memory to 8 MiB (ulimit -l 8192, or LimitMEMLOCK=8M in the unit)"));
 }
 

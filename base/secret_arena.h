@@ -64,9 +64,9 @@ class SecretArena final {
   struct FreeBlock {
     FreeBlock* next;
   };
-  static constexpr size_t kHeaderBytes = 16;   // before each block: its size class
-  static constexpr int kSmallestShift = 6;     // 64 bytes with the header
-  static constexpr int kLargestShift = 17;     // 128 KiB with the header
+  static constexpr size_t kHeaderBytes = 16;  // before each block: its size class
+  static constexpr int kSmallestShift = 6;    // 64 bytes with the header
+  static constexpr int kLargestShift = 17;    // 128 KiB with the header
   static constexpr size_t kRegionBytes = size_t{1} << 20;
 
   SecretArena();

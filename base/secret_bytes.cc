@@ -12,8 +12,7 @@
 namespace kekd {
 
 SecretBytes::SecretBytes(size_t size)
-    : bytes_(size == 0 ? nullptr
-                       : static_cast<uint8_t*>(SecretArena::Instance().Allocate(size))),
+    : bytes_(size == 0 ? nullptr : static_cast<uint8_t*>(SecretArena::Instance().Allocate(size))),
       size_(size) {}
 
 SecretBytes::SecretBytes(SecretBytes&& other) noexcept

@@ -37,9 +37,9 @@ absl::StatusOr<Uuid> Uuid::Parse(absl::string_view text) {
   }
   Uuid uuid;
   if (!well_formed || !HexDecode(digits, absl::MakeSpan(uuid.bytes_))) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "\"", absl::CHexEscape(text.substr(0, 64)),
-        "\" is not a UUID such as 6ba7b810-9dad-41d1-80b4-00c04fd430c8"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", absl::CHexEscape(text.substr(0, 64)),
+                     "\" is not a UUID such as 6ba7b810-9dad-41d1-80b4-00c04fd430c8"));
   }
   return uuid;
 }

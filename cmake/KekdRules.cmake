@@ -98,8 +98,10 @@ function(kekd_cc_fuzz)
   _kekd_ours(${arg_NAME})
   add_test(NAME "${KEKD_PRESET}/${arg_NAME}"
     COMMAND ${arg_NAME} -max_total_time=20 -timeout=5 -rss_limit_mb=2048
+      "${CMAKE_CURRENT_BINARY_DIR}/corpus/${arg_NAME}"
       "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${arg_NAME}")
-  file(MAKE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${arg_NAME}")
+  # What it finds goes to the first folder: the one in the tree holds the seeds only.
+  file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/corpus/${arg_NAME}")
 endfunction()
 
 # kekd_cc_proto(NAME keyring_proto PROTO kekd/keyring/v1/keyring.proto [GRPC])

@@ -32,9 +32,14 @@ const EVP_CIPHER* FetchedEcb() {
   return cipher;
 }
 
-absl::StatusOr<OpenSslPtr<EVP_CIPHER_CTX>> NewContext() {
+// A context of the cipher, without a key. Naming the cipher again with each key would make
+// libcrypto free and allocate its state again.
+absl::StatusOr<OpenSslPtr<EVP_CIPHER_CTX>> NewContext(const EVP_CIPHER* cipher) {
   OpenSslPtr<EVP_CIPHER_CTX> context(EVP_CIPHER_CTX_new());
-  if (context == nullptr) return OpenSslError("EVP_CIPHER_CTX_new");
+  if (context == nullptr ||
+      EVP_CipherInit_ex2(context.get(), cipher, nullptr, nullptr, 1, nullptr) != 1) {
+    return OpenSslError("EVP_CIPHER_CTX_new");
+  }
   return context;
 }
 
@@ -44,15 +49,13 @@ absl::Status NotAuthentic() {
       "another purpose");
 }
 
-// AES-256-GCM (SP 800-38D) in a context that is keyed when `key` is not null and keeps its key
-// otherwise. out: ciphertext || tag.
+// AES-256-GCM (SP 800-38D) in a context of FetchedGcm(). out: ciphertext || tag.
 absl::Status GcmSeal(EVP_CIPHER_CTX* context, const uint8_t* key, const uint8_t* nonce,
                      const SecretBytes& plaintext, ByteView associated_data, uint8_t* out) {
   const ByteView raw = plaintext.Reveal(SecretAccessToken());
   int n = 0;
   int tail = 0;
-  if (EVP_EncryptInit_ex2(context, key == nullptr ? nullptr : FetchedGcm(), key, nonce, nullptr) !=
-          1 ||
+  if (EVP_EncryptInit_ex2(context, nullptr, key, nonce, nullptr) != 1 ||
       EVP_EncryptUpdate(context, nullptr, &n, associated_data.data(),
                         static_cast<int>(associated_data.size())) != 1 ||
       EVP_EncryptUpdate(context, out, &n, raw.data(), static_cast<int>(raw.size())) != 1 ||
@@ -74,8 +77,7 @@ absl::StatusOr<SecretBytes> GcmOpen(EVP_CIPHER_CTX* context, const uint8_t* key,
   uint8_t* const out = plaintext.RevealMutable(SecretAccessToken()).data();
   int n = 0;
   int tail = 0;
-  if (EVP_DecryptInit_ex2(context, key == nullptr ? nullptr : FetchedGcm(), key, nonce, nullptr) !=
-          1 ||
+  if (EVP_DecryptInit_ex2(context, nullptr, key, nonce, nullptr) != 1 ||
       EVP_DecryptUpdate(context, nullptr, &n, associated_data.data(),
                         static_cast<int>(associated_data.size())) != 1 ||
       EVP_DecryptUpdate(context, out, &n, ciphertext_and_tag.data(), static_cast<int>(size)) != 1 ||
@@ -138,10 +140,10 @@ class Xaes256Gcm final : public Aead {
  public:
   static absl::StatusOr<std::unique_ptr<const Aead>> Create(const SecretBytes& key,
                                                             const RandomSource& random) {
-    KEKD_ASSIGN_OR_RETURN(OpenSslPtr<EVP_CIPHER_CTX> ecb, NewContext());
-    KEKD_ASSIGN_OR_RETURN(OpenSslPtr<EVP_CIPHER_CTX> gcm, NewContext());
-    if (EVP_EncryptInit_ex2(ecb.get(), FetchedEcb(), key.Reveal(SecretAccessToken()).data(),
-                            nullptr, nullptr) != 1 ||
+    KEKD_ASSIGN_OR_RETURN(OpenSslPtr<EVP_CIPHER_CTX> ecb, NewContext(FetchedEcb()));
+    KEKD_ASSIGN_OR_RETURN(OpenSslPtr<EVP_CIPHER_CTX> gcm, NewContext(FetchedGcm()));
+    if (EVP_EncryptInit_ex2(ecb.get(), nullptr, key.Reveal(SecretAccessToken()).data(), nullptr,
+                            nullptr) != 1 ||
         EVP_CIPHER_CTX_set_padding(ecb.get(), 0) != 1) {
       return OpenSslError("AES-256 key schedule");
     }
@@ -262,7 +264,7 @@ absl::StatusOr<std::unique_ptr<const Aead>> CreateAead(Algorithm algorithm, Secr
   }
   if (FetchedGcm() == nullptr || FetchedEcb() == nullptr) return OpenSslError("EVP_CIPHER_fetch");
   if (algorithm == Algorithm::kXaes256Gcm) return Xaes256Gcm::Create(key, random);
-  KEKD_ASSIGN_OR_RETURN(OpenSslPtr<EVP_CIPHER_CTX> context, NewContext());
+  KEKD_ASSIGN_OR_RETURN(OpenSslPtr<EVP_CIPHER_CTX> context, NewContext(FetchedGcm()));
   return std::make_unique<const Aes256Gcm>(std::move(key), std::move(context), random);
 }
 

@@ -20,9 +20,9 @@ enum class Algorithm : uint8_t {
   kAes256Gcm = 2,   // NIST SP 800-38D: 12-byte nonce; for devices and approved mode
 };
 
-absl::string_view ToString(Algorithm algorithm);         // "XAES-256-GCM", …
+absl::string_view ToString(Algorithm algorithm);                 // "XAES-256-GCM", …
 absl::StatusOr<Algorithm> AlgorithmFromNumber(uint32_t number);  // Unimplemented if unknown
-size_t NonceSize(Algorithm algorithm);                   // bytes
+size_t NonceSize(Algorithm algorithm);                           // bytes
 inline constexpr size_t kAeadTagBytes = 16;
 inline constexpr size_t kAes256KeyBytes = 32;
 

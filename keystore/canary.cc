@@ -35,8 +35,8 @@ absl::StatusOr<KeyVersion> MakeKeyVersion(const KeySpec& spec, KeyBackend& backe
   KEKD_ASSIGN_OR_RETURN(const SecretBytes again,
                         key->Decrypt(AsBytes(sealed), AsBytes(associated_data), deadline));
   if (!SecretBytes::ConstantTimeEquals(plaintext, again)) {
-    return absl::InternalError(
-        absl::StrCat("backend \"", version.backend, "\" decrypts its own canary to something else"));
+    return absl::InternalError(absl::StrCat("backend \"", version.backend,
+                                            "\" decrypts its own canary to something else"));
   }
   version.canary = Ciphertext::Header(key->algorithm(), spec.version) + sealed;
   KEKD_ASSIGN_OR_RETURN(version.key_id, KeyId::Derive(spec.ring, spec.version, version.backend,
@@ -44,18 +44,16 @@ absl::StatusOr<KeyVersion> MakeKeyVersion(const KeySpec& spec, KeyBackend& backe
   return version;
 }
 
-absl::Status CheckCanary(const RingIdentity& ring, const KeyVersion& version,
-                         const BackendKey& key, absl::Time deadline) {
+absl::Status CheckCanary(const RingIdentity& ring, const KeyVersion& version, const BackendKey& key,
+                         absl::Time deadline) {
   const std::string what = absl::StrCat("canary of key version ", version.number);
-  KEKD_ASSIGN_OR_RETURN(
-      const KeyId expected,
-      KeyId::Derive(ring, version.number, version.backend, AsBytes(version.canary)));
+  KEKD_ASSIGN_OR_RETURN(const KeyId expected, KeyId::Derive(ring, version.number, version.backend,
+                                                            AsBytes(version.canary)));
   if (!(expected == version.key_id)) {
     return absl::DataLossError(absl::StrCat(what, ": it does not fit the key id"));
   }
   const absl::StatusOr<Ciphertext> canary = Ciphertext::Parse(AsBytes(version.canary));
-  if (!canary.ok() || canary->version != version.number ||
-      canary->algorithm != key.algorithm()) {
+  if (!canary.ok() || canary->version != version.number || canary->algorithm != key.algorithm()) {
     return absl::DataLossError(absl::StrCat(what, ": it is damaged"));
   }
   const absl::Status opened =
@@ -63,8 +61,8 @@ absl::Status CheckCanary(const RingIdentity& ring, const KeyVersion& version,
                   AsBytes(CanaryAssociatedData(ring, version.number, version.backend)), deadline)
           .status();
   if (absl::IsInvalidArgument(opened)) {
-    return absl::DataLossError(absl::StrCat(
-        what, ": backend \"", version.backend, "\" holds another key than the one it was made by"));
+    return absl::DataLossError(absl::StrCat(what, ": backend \"", version.backend,
+                                            "\" holds another key than the one it was made by"));
   }
   return WithContext(opened, what);
 }

@@ -26,9 +26,9 @@ absl::StatusOr<Ciphertext> Ciphertext::Parse(ByteView bytes) {
   const size_t overhead = NonceSize(ciphertext.algorithm) + kAeadTagBytes;
   if (ciphertext.sealed.size() <= overhead ||
       ciphertext.sealed.size() > overhead + kMaxPlaintextBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a ciphertext of ", bytes.size(), " bytes is not one of ", ToString(ciphertext.algorithm),
-        " over 1 to ", kMaxPlaintextBytes, " bytes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a ciphertext of ", bytes.size(), " bytes is not one of ",
+                     ToString(ciphertext.algorithm), " over 1 to ", kMaxPlaintextBytes, " bytes"));
   }
   return ciphertext;
 }

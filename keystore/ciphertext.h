@@ -13,8 +13,8 @@
 namespace kekd {
 
 // A ciphertext is format (1 byte), algorithm (1 byte), key version (u32 big-endian), then what the
-// algorithm makes: nonce, ciphertext, tag. docs/formats.md has the table and an example. A view: the
-// bytes of `sealed` belong to the caller.
+// algorithm makes: nonce, ciphertext, tag. docs/formats.md has the table and an example. A view:
+// the bytes of `sealed` belong to the caller.
 struct Ciphertext {
   static constexpr uint8_t kFormat = 1;
   static constexpr size_t kHeaderBytes = 6;

@@ -41,8 +41,8 @@ class BackendKey {
 class KeyBackend {
  public:
   struct Description {
-    std::string type;     // as in the record: "software", …
-    std::string detail;   // for people: module and token, region and key ring; no secret
+    std::string type;    // as in the record: "software", …
+    std::string detail;  // for people: module and token, region and key ring; no secret
   };
 
   virtual ~KeyBackend() = default;

@@ -36,15 +36,17 @@ absl::StatusOr<SecretBytes> ParseKeyFile(const SecretBytes& content, absl::strin
   absl::string_view line = AsText(content.Reveal(SecretAccessToken()));
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   if (line.substr(0, kMagic.size()) != kMagic || line.size() != kLineSize) {
-    return absl::DataLossError(absl::StrCat(
-        path, " is not a kekd key file (one line: \"kekd-key-file-1\", 64 and 8 hexadecimal "
-              "digits); put back the one that 'kekctl keyring init' made"));
+    return absl::DataLossError(
+        absl::StrCat(path,
+                     " is not a kekd key file (one line: \"kekd-key-file-1\", 64 and 8 hexadecimal "
+                     "digits); put back the one that 'kekctl keyring init' made"));
   }
   line.remove_prefix(kMagic.size());
   SecretBytes secret(kSecretBytes);
   if (!HexDecode(line.substr(0, 2 * kSecretBytes), secret.RevealMutable(SecretAccessToken()))) {
-    return absl::DataLossError(absl::StrCat(path, ": the key is not 64 lower-case hexadecimal "
-                                                  "digits; the key file is damaged"));
+    return absl::DataLossError(absl::StrCat(path,
+                                            ": the key is not 64 lower-case hexadecimal "
+                                            "digits; the key file is damaged"));
   }
   KEKD_ASSIGN_OR_RETURN(const std::string check, CheckDigits(secret));
   if (line.substr(2 * kSecretBytes) != absl::StrCat(" ", check)) {
@@ -81,7 +83,8 @@ class KeyFileWrapper final : public RingKeyWrapper {
         aead->Decrypt(AsBytes(wrap.blob), AsBytes(AssociatedData(ring)));
     if (absl::IsInvalidArgument(secret.status())) {
       return absl::DataLossError(
-          absl::StrCat("key file ", path_, " does not open this keyring: it is the key of another "
+          absl::StrCat("key file ", path_,
+                       " does not open this keyring: it is the key of another "
                        "one, or the keyring is damaged"));
     }
     if (!secret.ok()) return secret.status();
@@ -114,7 +117,8 @@ class KeyFileWrapper final : public RingKeyWrapper {
     if (info.owner != 0 && info.owner != geteuid() && info.owner != other_owner_) {
       return absl::PermissionDeniedError(absl::StrFormat(
           "key file %s belongs to uid %d, who could read and replace it; give it to root or to "
-          "kekd's user (chown)", path_, info.owner));
+          "kekd's user (chown)",
+          path_, info.owner));
     }
     if ((info.mode & 077) != 0) {
       return absl::PermissionDeniedError(

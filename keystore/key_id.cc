@@ -1,6 +1,5 @@
 #include "keystore/key_id.h"
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/hex.h"
@@ -14,7 +13,7 @@ namespace {
 constexpr size_t kMaxDnsLabelSize = 63;
 constexpr size_t kKeyIdDigestBytes = 16;
 
-bool IsLowerAlnum(char c) { return absl::ascii_islower(c) || absl::ascii_isdigit(c); }
+bool IsLowerAlnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 
 }  // namespace
 

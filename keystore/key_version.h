@@ -53,7 +53,8 @@ struct KeyMaterial {
 };
 
 // A key version (NIST SP 800-57's "key"; PKCS#11's secret-key object): number, name, where it is,
-// state and times. Times that have not come yet are absl::InfiniteFuture(). Kept to the millisecond.
+// state and times. Times that have not come yet are absl::InfiniteFuture(). Kept to the
+// millisecond.
 struct KeyVersion {
   uint32_t number = 0;  // 1, 2, 3 …, never reused
   KeyId key_id;
@@ -73,8 +74,8 @@ struct KeyVersion {
     return a.number == b.number && a.key_id == b.key_id && a.backend == b.backend &&
            a.material == b.material && a.canary == b.canary && a.state == b.state &&
            a.creation_time == b.creation_time && a.activation_time == b.activation_time &&
-           a.deactivation_time == b.deactivation_time &&
-           a.destruction_time == b.destruction_time && a.compromise_time == b.compromise_time;
+           a.deactivation_time == b.deactivation_time && a.destruction_time == b.destruction_time &&
+           a.compromise_time == b.compromise_time;
   }
 };
 

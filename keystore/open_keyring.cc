@@ -33,11 +33,11 @@ std::shared_ptr<const OpenKeyring> OpenKeyring::Open(std::shared_ptr<const Keyri
   for (const KeyVersion& version : ring.versions()) {
     Entry& entry = opened->entries_.emplace_back();
     entry.version = &version;
-    entry.associated_data = CiphertextAssociatedData(
-        ring.identity(), version.material.algorithm, version.key_id);
+    entry.associated_data =
+        CiphertextAssociatedData(ring.identity(), version.material.algorithm, version.key_id);
     if (!CanDecrypt(version.state)) {
-      entry.status = absl::NotFoundError(
-          absl::StrCat("key version ", version.number, " has been destroyed"));
+      entry.status =
+          absl::NotFoundError(absl::StrCat("key version ", version.number, " has been destroyed"));
       continue;
     }
     const Entry* before = previous == nullptr ? nullptr : previous->Find(version.number);

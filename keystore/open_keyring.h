@@ -18,23 +18,22 @@
 namespace kekd {
 
 // OpenKeyring is one generation of a keyring and a handle to each of its keys that could be opened.
-// A key that could not (a token is away) fails alone and says why; the others work. Immutable, hence
-// thread-safe.
+// A key that could not (a token is away) fails alone and says why; the others work. Immutable,
+// hence thread-safe.
 class OpenKeyring final {
  public:
   struct Entry {
-    const KeyVersion* version = nullptr;     // in keyring()
-    std::shared_ptr<const BackendKey> key;   // null if it could not be opened
-    absl::Status status;                     // why
-    std::string associated_data;             // of its ciphertexts (ciphertext.h)
+    const KeyVersion* version = nullptr;    // in keyring()
+    std::shared_ptr<const BackendKey> key;  // null if it could not be opened
+    absl::Status status;                    // why
+    std::string associated_data;            // of its ciphertexts (ciphertext.h)
   };
 
-  // Opens every version that may still decrypt and checks its canary. Keys that `previous` (or null)
-  // holds open for the same key id are taken over. Never fails as a whole.
+  // Opens every version that may still decrypt and checks its canary. Keys that `previous` (or
+  // null) holds open for the same key id are taken over. Never fails as a whole.
   static std::shared_ptr<const OpenKeyring> Open(std::shared_ptr<const Keyring> keyring,
                                                  const BackendSet& backends,
-                                                 const OpenKeyring* previous,
-                                                 absl::Time deadline);
+                                                 const OpenKeyring* previous, absl::Time deadline);
 
   const Keyring& keyring() const { return *keyring_; }
   const std::vector<Entry>& entries() const { return entries_; }  // by version number

@@ -49,8 +49,8 @@ absl::StatusOr<std::shared_ptr<const RingKey>> RingKey::Create(SecretBytes secre
   KEKD_ASSIGN_OR_RETURN(SecretBytes wrap, HkdfSha256(secret, salt, "kekd/kek-wrap/1"));
   KEKD_ASSIGN_OR_RETURN(std::unique_ptr<const Aead> aead,
                         CreateAead(Algorithm::kXaes256Gcm, std::move(wrap), random));
-  return std::shared_ptr<const RingKey>(new RingKey(std::move(secret), std::move(record),
-                                                    std::move(high_water), std::move(aead)));
+  return std::shared_ptr<const RingKey>(
+      new RingKey(std::move(secret), std::move(record), std::move(high_water), std::move(aead)));
 }
 
 absl::StatusOr<Sha256Digest> RingKey::RecordMac(ByteView bytes) const {

@@ -12,9 +12,9 @@ absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
   absl::Status failed;
   std::string reasons;
   for (const std::unique_ptr<RingKeyWrapper>& wrapper : wrappers) {
-    absl::Status reason = absl::NotFoundError(
-        absl::StrCat(wrapper->Describe(), ": the keyring has no wrap of type \"",
-                     ToString(wrapper->type()), "\""));
+    absl::Status reason = absl::NotFoundError(absl::StrCat(wrapper->Describe(),
+                                                           ": the keyring has no wrap of type \"",
+                                                           ToString(wrapper->type()), "\""));
     for (const Wrap& wrap : wraps) {
       if (wrap.type != wrapper->type()) continue;
       absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
@@ -29,9 +29,8 @@ absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
     return absl::FailedPreconditionError(
         "the configuration names nothing under \"unlock\" that could open the keyring");
   }
-  return absl::Status(failed.code(),
-                      absl::StrCat("can't open the ring key of keyring \"", ring.name, "\": ",
-                                   reasons));
+  return absl::Status(failed.code(), absl::StrCat("can't open the ring key of keyring \"",
+                                                  ring.name, "\": ", reasons));
 }
 
 }  // namespace kekd

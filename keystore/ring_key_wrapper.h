@@ -30,8 +30,8 @@ class RingKeyWrapper {
       const Wrap& wrap, const RingIdentity& ring, const RandomSource& random) const = 0;
 };
 
-// Opens the ring key with the first wrapper that fits one of the wraps. If none does, the error says
-// for each wrapper why.
+// Opens the ring key with the first wrapper that fits one of the wraps. If none does, the error
+// says for each wrapper why.
 absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
     absl::Span<const Wrap> wraps, absl::Span<const std::unique_ptr<RingKeyWrapper>> wrappers,
     const RingIdentity& ring, const RandomSource& random);

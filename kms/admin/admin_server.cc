@@ -81,18 +81,17 @@ class AdminServer::Impl final {
                           pb::GetStatusResponse& response) { return GetStatus(response); }),
         on_keyring_([this](const grpc::ServerContext&, pb::GetKeyringRequest& request,
                            pb::Keyring& response) { return GetKeyring(request, response); }),
-        on_apply_([this](const grpc::ServerContext& context, pb::ApplyRequest& request,
-                         pb::ApplyResponse& response) {
-          return Apply(context, request, response);
-        }) {}
+        on_apply_(
+            [this](const grpc::ServerContext& context, pb::ApplyRequest& request,
+                   pb::ApplyResponse& response) { return Apply(context, request, response); }) {}
 
   absl::Status Start() {
     KEKD_ASSIGN_OR_RETURN(
-        server_,
-        AsyncServer::Start(
-            {.service = &async_service_,
-             .max_receive_bytes = kMaxReceiveBytes,
-             .expect_calls = [this](grpc::ServerCompletionQueue* queue) { ExpectCalls(queue); }}));
+        server_, AsyncServer::Start({.service = &async_service_,
+                                     .max_receive_bytes = kMaxReceiveBytes,
+                                     .expect_calls = [this](grpc::ServerCompletionQueue* queue) {
+                                       ExpectCalls(queue);
+                                     }}));
     return absl::OkStatus();
   }
 
@@ -139,8 +138,8 @@ class AdminServer::Impl final {
     KEKD_ASSIGN_OR_RETURN(const Uuid request_id, Uuid::FromBytes(AsBytes(request.request_id())));
     const absl::Time deadline =
         std::min(absl::FromChrono(context.deadline()), absl::Now() + kMaxCallTime);
-    absl::StatusOr<KeyringWriter::Applied> applied = ring->writer->Apply(
-        transition, request.expected_generation(), request_id, deadline);
+    absl::StatusOr<KeyringWriter::Applied> applied =
+        ring->writer->Apply(transition, request.expected_generation(), request_id, deadline);
     if (!applied.ok()) {
       LogWarning("a change of the keyring was refused",
                  {{"keyring", ring->name}, {"error", applied.status().ToString()}});

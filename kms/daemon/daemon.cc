@@ -40,12 +40,11 @@ class Daemon::Impl final {
     // The keyrings' sockets first, in their order: AdministeredKeyrings counts on it.
     std::vector<ConnectionAcceptor::Socket> sockets;
     for (const auto& keyring : keyrings_) sockets.push_back(keyring->AcceptorSocket());
-    sockets.push_back({.name = config_.admin_socket.path,
-                       .fd = admin_listener_->fd(),
-                       .policy = PolicyOf(config_.admin_socket),
-                       .adopt = [this](UniqueFd connection) {
-                         admin_->Adopt(std::move(connection));
-                       }});
+    sockets.push_back(
+        {.name = config_.admin_socket.path,
+         .fd = admin_listener_->fd(),
+         .policy = PolicyOf(config_.admin_socket),
+         .adopt = [this](UniqueFd connection) { admin_->Adopt(std::move(connection)); }});
     KEKD_ASSIGN_OR_RETURN(acceptor_, ConnectionAcceptor::Start(std::move(sockets)));
     for (const auto& keyring : keyrings_) keyring->StartMonitor();
     LogInfo("ready", {{"version", kKekdVersion},

@@ -11,8 +11,8 @@
 
 namespace kekd {
 
-// Daemon serves the configured keyrings on their sockets and itself on the admin socket. Threads: one
-// that accepts, one a keyring for KMS calls, one a keyring for health, one for admin calls, and
+// Daemon serves the configured keyrings on their sockets and itself on the admin socket. Threads:
+// one that accepts, one a keyring for KMS calls, one a keyring for health, one for admin calls, and
 // gRPC's own. Not thread-safe; owned by main.
 class Daemon final {
  public:

@@ -1,5 +1,4 @@
 // kekd, the daemon.
-#include <grpc/support/log.h>
 #include <signal.h>
 
 #include <cstdio>
@@ -18,6 +17,7 @@
 #include "kms/config/exit_code.h"
 #include "kms/config/version.h"
 #include "kms/daemon/daemon.h"
+#include "kms/server/grpc_process.h"
 
 namespace kekd {
 namespace {
@@ -52,12 +52,6 @@ int UsageError(absl::string_view what) {
   return ExitCodeOf(absl::InvalidArgumentError(what));
 }
 
-void LogFromGrpc(gpr_log_func_args* args) {
-  const LogLevel level = args->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning
-                                                                  : LogLevel::kDebug;
-  Log(level, "gRPC", {{"message", args->message}});
-}
-
 // Before any thread exists, so that all of them have it blocked and main alone takes it.
 sigset_t BlockSignals() {
   sigset_t signals;
@@ -73,8 +67,6 @@ int Run(const std::string& config_path) {
   absl::StatusOr<Config> config = LoadConfig(fs, config_path);
   if (!config.ok()) return Fail(config.status());
   ConfigureLog(config->log_level, config->log_format);
-  gpr_set_log_function(LogFromGrpc);
-  gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
 
   const sigset_t signals = BlockSignals();
   absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(fs, *std::move(config));
@@ -93,6 +85,7 @@ int Run(const std::string& config_path) {
 }
 
 int Main(int argc, char** argv) {
+  PrepareGrpc();
   const absl::Status hardened = HardenProcess();
   if (!hardened.ok()) return Fail(hardened);
   std::string config_path;

@@ -33,8 +33,7 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
   served->health_ = std::make_shared<KeyringHealth>();
   served->monitor_ =
       std::make_unique<HealthMonitor>(*served->writer_, *served->health_, Clock::System());
-  served->service_ =
-      std::make_unique<EnvelopeService>(served->writer_->current(), served->health_);
+  served->service_ = std::make_unique<EnvelopeService>(served->writer_->current(), served->health_);
   KEKD_ASSIGN_OR_RETURN(served->server_, KmsServer::Start(*served->service_));
   KEKD_ASSIGN_OR_RETURN(served->listener_, UnixListener::Bind(fs, keyring.socket));
   const KeyVersion* primary = opened->keyring().Primary();

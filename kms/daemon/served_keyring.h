@@ -18,8 +18,8 @@
 
 namespace kekd {
 
-// The peers that a socket's configuration allows: with no user and no group, root and this process's
-// own user.
+// The peers that a socket's configuration allows: with no user and no group, root and this
+// process's own user.
 PeerPolicy PolicyOf(const SocketConfig& socket);
 
 // ServedKeyring is a keyring with all that serves it, built from the bottom up and torn down in

@@ -17,7 +17,8 @@ namespace {
 constexpr int kMaxConcurrentStreams = 20000;
 
 // Shuts the queue down from the queue's own thread. From another one, a call that was matched just
-// before the server's end could still use the queue after it was shut, which gRPC answers by abort().
+// before the server's end could still use the queue after it was shut, which gRPC answers by
+// abort().
 class EndOfQueue final : public AsyncCall {
  public:
   explicit EndOfQueue(grpc::ServerCompletionQueue* queue) : queue_(queue) {}

@@ -68,8 +68,8 @@ class ConnectionAcceptor::Loop final {
   void Run() {
     std::array<epoll_event, 64> events;
     while (!stop_.load()) {
-      const int n = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                               TimeoutMillis());
+      const int n =
+          epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), TimeoutMillis());
       for (int i = 0; i < n; ++i) Dispatch(events[static_cast<size_t>(i)].data.fd);
       DropOverdue();
     }
@@ -126,8 +126,8 @@ class ConnectionAcceptor::Loop final {
       next = std::min(next, peers_.at(listener->pending.front()).preface_deadline);
     }
     if (next == SteadyTime::max()) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        next - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(next - std::chrono::steady_clock::now());
     return static_cast<int>(std::max<int64_t>(0, left.count()));
   }
 

@@ -87,9 +87,8 @@ class KmsServer::Impl final {
   absl::Status Encrypt(const grpc::ServerContext& context, ::v2::EncryptRequest& request,
                        ::v2::EncryptResponse& response) const {
     const SecretBytes plaintext = TakeSecret(*request.mutable_plaintext());
-    KEKD_ASSIGN_OR_RETURN(
-        EnvelopeService::Encrypted encrypted,
-        service_.Encrypt(plaintext, request.uid(), DeadlineOf(context)));
+    KEKD_ASSIGN_OR_RETURN(EnvelopeService::Encrypted encrypted,
+                          service_.Encrypt(plaintext, request.uid(), DeadlineOf(context)));
     response.set_ciphertext(std::move(encrypted.ciphertext));
     response.set_key_id(std::move(encrypted.key_id));
     return absl::OkStatus();

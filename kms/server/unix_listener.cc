@@ -30,9 +30,9 @@ bool IsAbstract(absl::string_view path) { return !path.empty() && path[0] == '@'
 
 absl::StatusOr<Address> MakeAddress(absl::string_view path) {
   if (path.size() > kMaxSocketPathBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the socket path ", path, " has ", path.size(),
-                     " bytes; the system takes up to ", kMaxSocketPathBytes));
+    return absl::InvalidArgumentError(absl::StrCat("the socket path ", path, " has ", path.size(),
+                                                   " bytes; the system takes up to ",
+                                                   kMaxSocketPathBytes));
   }
   Address address;
   address.storage.sun_family = AF_UNIX;
@@ -40,8 +40,8 @@ absl::StatusOr<Address> MakeAddress(absl::string_view path) {
   // An abstract name has its exact length, as Go and gRPC bind it; a path ends in a zero.
   const bool abstract = IsAbstract(path);
   if (abstract) address.storage.sun_path[0] = '\0';
-  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() +
-                                        (abstract ? 0 : 1));
+  address.size =
+      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
   return address;
 }
 
@@ -125,11 +125,12 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Bind(FileSystem& fs,
       return PosixError(errno, absl::StrCat("chgrp ", path));
     }
     // A umask may have taken bits away (0660 under umask 077).
-    if (chmod(path.c_str(), config.mode) != 0) return PosixError(errno, absl::StrCat("chmod ", path));
+    if (chmod(path.c_str(), config.mode) != 0)
+      return PosixError(errno, absl::StrCat("chmod ", path));
     KEKD_ASSIGN_OR_RETURN(const FileInfo info, fs.GetInfo(path));
     if (info.mode != config.mode || info.type != FileType::kSocket) {
-      return absl::InternalError(absl::StrFormat("%s got mode %04o instead of %04o", path,
-                                                 info.mode, config.mode));
+      return absl::InternalError(
+          absl::StrFormat("%s got mode %04o instead of %04o", path, info.mode, config.mode));
     }
     inode = info.inode;
   }

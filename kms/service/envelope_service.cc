@@ -20,8 +20,8 @@ absl::Status Hidden(const absl::Status& status, absl::string_view event, uint32_
                                         absl::IsUnavailable(status)
                                     ? status.code()
                                     : absl::StatusCode::kInternal;
-  return absl::Status(code, absl::StrCat(event, " (key version ", version,
-                                         "); kekd's log has the reason"));
+  return absl::Status(
+      code, absl::StrCat(event, " (key version ", version, "); kekd's log has the reason"));
 }
 
 absl::Status NoPrimary(const Keyring& keyring) {
@@ -71,9 +71,9 @@ absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::EncryptUncounted(
     const SecretBytes& plaintext, absl::string_view uid, absl::Time deadline) const {
   KEKD_RETURN_IF_ERROR(CheckUid(uid));
   if (plaintext.empty() || plaintext.size() > Ciphertext::kMaxPlaintextBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the plaintext has ", plaintext.size(), " bytes, not 1 to ",
-                     Ciphertext::kMaxPlaintextBytes));
+    return absl::InvalidArgumentError(absl::StrCat("the plaintext has ", plaintext.size(),
+                                                   " bytes, not 1 to ",
+                                                   Ciphertext::kMaxPlaintextBytes));
   }
   KEKD_RETURN_IF_ERROR(health_->Get()->may_encrypt);
   const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
@@ -102,9 +102,9 @@ absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::EncryptUncounted(
   encrypted.ciphertext.append(*sealed);
   encrypted.key_id = primary->version->key_id.text();
   if (encrypted.ciphertext.size() > kMaxCiphertextBytes) {
-    return Hidden(absl::InternalError(absl::StrCat("it has ", encrypted.ciphertext.size(),
-                                                   " bytes")),
-                  "the ciphertext is larger than the API server takes", version, uid);
+    return Hidden(
+        absl::InternalError(absl::StrCat("it has ", encrypted.ciphertext.size(), " bytes")),
+        "the ciphertext is larger than the API server takes", version, uid);
   }
   if (LogEnabled(LogLevel::kDebug)) {
     LogDebug("encrypted", {{"version", version}, {"uid", uid}});
@@ -133,17 +133,17 @@ absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptReque
                                                    " bytes, not 1 to ", kMaxKeyIdBytes));
   }
   if (request.ciphertext.size() > kMaxCiphertextBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("the ciphertext has ",
-                                                   request.ciphertext.size(), " bytes, not 1 to ",
-                                                   kMaxCiphertextBytes));
+    return absl::InvalidArgumentError(absl::StrCat("the ciphertext has ", request.ciphertext.size(),
+                                                   " bytes, not 1 to ", kMaxCiphertextBytes));
   }
   const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
   const OpenKeyring::Entry* entry = keyring->Find(KeyId(request.key_id));
   if (entry == nullptr) {
-    return absl::NotFoundError(absl::StrCat(
-        "keyring \"", keyring->keyring().identity().name, "\" has no key \"",
-        absl::Utf8SafeCHexEscape(request.key_id.substr(0, 128)),
-        "\": the data was encrypted by another keyring or cluster, or by a newer copy of this one"));
+    return absl::NotFoundError(absl::StrCat("keyring \"", keyring->keyring().identity().name,
+                                            "\" has no key \"",
+                                            absl::Utf8SafeCHexEscape(request.key_id.substr(0, 128)),
+                                            "\": the data was encrypted by another keyring or "
+                                            "cluster, or by a newer copy of this one"));
   }
   const uint32_t version = entry->version->number;
   if (!CanDecrypt(entry->version->state)) {
@@ -153,11 +153,10 @@ absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptReque
   }
   KEKD_ASSIGN_OR_RETURN(const Ciphertext ciphertext,
                         Ciphertext::Parse(AsBytes(request.ciphertext)));
-  if (ciphertext.version != version ||
-      ciphertext.algorithm != entry->version->material.algorithm) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the ciphertext names key version ", ciphertext.version,
-                     " where its key_id names ", version, ": one of them was altered"));
+  if (ciphertext.version != version || ciphertext.algorithm != entry->version->material.algorithm) {
+    return absl::InvalidArgumentError(absl::StrCat("the ciphertext names key version ",
+                                                   ciphertext.version, " where its key_id names ",
+                                                   version, ": one of them was altered"));
   }
   if (entry->key == nullptr) {
     return Hidden(entry->status, "the key can't be used", version, request.uid);

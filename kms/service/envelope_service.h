@@ -20,8 +20,8 @@ namespace kekd {
 // EnvelopeService is KMS v2's Status, Encrypt and Decrypt for one keyring (KEP-3299). Thread-safe.
 //
 // The code of an error tells whose fault it is: InvalidArgument (the request is not one that kekd
-// could ever answer), NotFound (the key_id is of no key of this ring), else kekd's. Its text may end
-// in an API server's log and in an answer to its client: it carries no secret and no path.
+// could ever answer), NotFound (the key_id is of no key of this ring), else kekd's. Its text may
+// end in an API server's log and in an answer to its client: it carries no secret and no path.
 class EnvelopeService final {
  public:
   static constexpr absl::string_view kVersion = "v2";

@@ -13,8 +13,8 @@ namespace {
 
 // For people and the API server's readyz: what, not why (the log has that).
 std::string Problem(const KeyVersion& version, bool primary) {
-  return absl::StrCat(primary ? "the primary, " : "", "key version ", version.number,
-                      " (backend ", version.backend, "), does not decrypt");
+  return absl::StrCat(primary ? "the primary, " : "", "key version ", version.number, " (backend ",
+                      version.backend, "), does not decrypt");
 }
 
 }  // namespace
@@ -65,10 +65,9 @@ void HealthMonitor::Check() {
   for (const OpenKeyring::Entry& entry : keyring->entries()) {
     const KeyVersion& version = *entry.version;
     if (!CanDecrypt(version.state)) continue;
-    const absl::Status status =
-        entry.key == nullptr
-            ? entry.status
-            : CheckCanary(keyring->keyring().identity(), version, *entry.key, deadline);
+    const absl::Status status = entry.key == nullptr ? entry.status
+                                                     : CheckCanary(keyring->keyring().identity(),
+                                                                   version, *entry.key, deadline);
     int& failures = failures_[version.number];
     if (status.ok()) {
       if (failures != 0) LogInfo("key works again", {{"key_id", version.key_id.text()}});
@@ -76,9 +75,9 @@ void HealthMonitor::Check() {
       continue;
     }
     ++failures;
-    LogError("canary check failed", {{"key_id", version.key_id.text()},
-                                     {"failures", failures},
-                                     {"error", status.ToString()}});
+    LogError(
+        "canary check failed",
+        {{"key_id", version.key_id.text()}, {"failures", failures}, {"error", status.ToString()}});
     const bool primary = &entry == keyring->Primary();
     absl::StrAppend(&problems, problems.empty() ? "" : "; ", Problem(version, primary));
     if (primary && failures >= kFailuresUntilError) {

@@ -17,8 +17,8 @@
 
 namespace kekd {
 
-// HealthMonitor decrypts the canary of every version that may still decrypt, every 30 s give or take
-// a fifth, and reports to a KeyringHealth:
+// HealthMonitor decrypts the canary of every version that may still decrypt, every 30 s give or
+// take a fifth, and reports to a KeyringHealth:
 //
 //   a version does not decrypt                  healthz is a text (the API server goes on writing)
 //   the primary does not decrypt twice running  Status answers an error (the API server stops)
