@@ -1,0 +1,208 @@
+#include "keystore/keyring_writer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "tests/fakes/fake_key_backend.h"
+#include "tests/fakes/fault_injecting_file_system.h"
+#include "tests/keystore/test_ring.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace kekd {
+namespace {
+
+using ::kekd::testing::FakeKeyBackend;
+using ::kekd::testing::FaultInjectingFileSystem;
+using ::kekd::testing::ReadTestFile;
+using ::kekd::testing::StatusIs;
+using ::kekd::testing::TestRing;
+using ::kekd::testing::TestUuid;
+using ::kekd::testing::WriteTestFile;
+using ::testing::HasSubstr;
+using Call = ::kekd::testing::FakeKeyBackend::Call;
+
+class KeyringWriterTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    KEKD_ASSERT_OK(ring_.Create());
+    OpenWriter();
+  }
+  void OpenWriter() {
+    writer_.reset();  // lets the lock go
+    KEKD_ASSERT_OK_AND_ASSIGN(std::unique_ptr<FileKeyringStore> store,
+                              ring_.Open(FileKeyringStore::Access::kExclusive, fs_));
+    auto fake = std::make_unique<FakeKeyBackend>(device_);
+    fake_ = fake.get();
+    KEKD_ASSERT_OK_AND_ASSIGN(writer_, ring_.OpenWriter(std::move(store), std::move(fake)));
+  }
+  absl::StatusOr<KeyringWriter::Applied> Apply(const Transition& transition, uint64_t expected,
+                                               uint8_t request) {
+    return writer_->Apply(transition, expected, TestUuid(request), absl::InfiniteFuture());
+  }
+  const Keyring& Served() const { return writer_->current()->Get()->keyring(); }
+  // What a restarted kekd would find.
+  std::shared_ptr<const Keyring> Stored() {
+    return *(*ring_.Open(FileKeyringStore::Access::kReadOnly))->Load();
+  }
+
+  TestRing ring_;
+  FaultInjectingFileSystem fs_;
+  const std::shared_ptr<FakeKeyBackend::Device> device_ = FakeKeyBackend::NewDevice();
+  FakeKeyBackend* fake_ = nullptr;
+  std::unique_ptr<KeyringWriter> writer_;
+};
+
+TEST_F(KeyringWriterTest, CreatesAndPromotesDurablyBeforeItServes) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied created,
+                            Apply(CreateVersion{"software"}, 1, 1));
+  EXPECT_EQ(created.version, 2u);
+  EXPECT_EQ(created.keyring->keyring().generation(), 2u);
+  EXPECT_EQ(Served().Find(2)->state, KeyState::kPreActivation);
+  EXPECT_EQ(Served().Primary()->number, 1u);
+  EXPECT_EQ(Stored()->versions(), Served().versions());
+
+  ring_.clock().Advance(absl::Minutes(5));
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied promoted, Apply(PromoteVersion{2}, 2, 2));
+  EXPECT_EQ(promoted.version, 2u);
+  EXPECT_EQ(Served().Primary()->number, 2u);
+  EXPECT_EQ(Served().Primary()->activation_time, ring_.clock().Now());
+  EXPECT_EQ(Stored()->Primary()->number, 2u);
+  KEKD_EXPECT_OK(writer_->CheckStore());
+}
+
+TEST_F(KeyringWriterTest, RepeatedRequestChangesNothingWhateverItExpects) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{"software"}, 1, 1));
+  for (const uint64_t expected : {1u, 2u, 99u}) {
+    KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied again,
+                              Apply(CreateVersion{"software"}, expected, 1));
+    EXPECT_EQ(again.version, 2u);
+    EXPECT_EQ(again.keyring->keyring().generation(), 2u);
+  }
+  OpenWriter();  // also after a restart
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied again,
+                            Apply(CreateVersion{"software"}, 1, 1));
+  EXPECT_EQ(again.version, 2u);
+  EXPECT_EQ(Served().versions().size(), 2u);
+}
+
+TEST_F(KeyringWriterTest, RefusesAnotherGenerationThanTheExpected) {
+  for (const uint64_t expected : {0u, 2u}) {
+    EXPECT_THAT(Apply(CreateVersion{"software"}, expected, 1),
+                StatusIs(absl::StatusCode::kAborted));
+  }
+  EXPECT_EQ(Served().versions().size(), 1u);
+  EXPECT_EQ(fake_->CallCount(Call::kGenerateKey), 0);
+}
+
+TEST_F(KeyringWriterTest, RemembersTheGenerationThatTheCommitReallyGave) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{"software"}, 1, 1));
+  KEKD_ASSERT_OK(Apply(CreateVersion{"software"}, 2, 2));
+  writer_.reset();
+  WriteTestFile(ring_.record(), ReadTestFile(ring_.generation(2)));
+  KEKD_ASSERT_OK(FileKeyringStore::AcceptRollback(ring_.Options(), 2));
+  OpenWriter();
+  KEKD_ASSERT_OK(Apply(CreateVersion{"software"}, 2, 3));
+  EXPECT_EQ(Served().generation(), 4u);
+  EXPECT_EQ(Served().FindApplied(TestUuid(3))->generation, 4u);
+  EXPECT_EQ(Stored()->FindApplied(TestUuid(3))->generation, 4u);
+}
+
+TEST_F(KeyringWriterTest, ServesWhatTheDiskHasWhenACommitFailsLate) {
+  // The rename is done, only the folder's sync is not: the change has taken place.
+  fs_.Inject({.call_name = "SyncDirectory", .error = EIO});
+  EXPECT_THAT(Apply(CreateVersion{"software"}, 1, 1), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_EQ(Served().generation(), Stored()->generation());
+  EXPECT_EQ(Served().versions(), Stored()->versions());
+  EXPECT_EQ(Served().generation(), 2u);
+  // So the operator's repetition finds it done.
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied again,
+                            Apply(CreateVersion{"software"}, 1, 1));
+  EXPECT_EQ(again.version, 2u);
+  EXPECT_EQ(Served().versions().size(), 2u);
+}
+
+TEST_F(KeyringWriterTest, ServesTheOldRingWhenACommitFailsEarly) {
+  fs_.Inject({.call_name = "Append", .error = ENOSPC});
+  EXPECT_THAT(Apply(CreateVersion{"software"}, 1, 1),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("ENOSPC")));
+  EXPECT_EQ(Served().generation(), 1u);
+  EXPECT_EQ(Stored()->generation(), 1u);
+  KEKD_EXPECT_OK(Apply(CreateVersion{"software"}, 1, 1));
+}
+
+// Whatever call fails, what is served is what is stored, and the same request goes through later.
+TEST_F(KeyringWriterTest, ServesWhatIsStoredAfterEveryFault) {
+  uint8_t request = 0;
+  for (size_t call = 0;; ++call) {
+    SCOPED_TRACE(call);
+    ++request;
+    const uint64_t generation = Served().generation();
+    const uint32_t next = Served().NextVersionNumber();
+    fs_.Reset();
+    fs_.Inject({.call = call, .error = EIO});
+    const bool applied = Apply(CreateVersion{"software"}, generation, request).ok();
+    const bool injected = fs_.injected_all();
+    fs_.Reset();
+    if (applied) {
+      EXPECT_EQ(Served().generation(), generation + 1);
+    }
+    EXPECT_EQ(Served().versions(), Stored()->versions());
+    KEKD_EXPECT_OK(writer_->CheckStore());
+    KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied again,
+                              Apply(CreateVersion{"software"}, generation, request));
+    EXPECT_EQ(again.version, next);
+    if (!injected) break;
+    ASSERT_LT(call, 200u);
+  }
+}
+
+TEST_F(KeyringWriterTest, PromotesNothingThatDoesNotProveItsKey) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{"fake"}, 1, 1));
+  fake_->QueueFailure(Call::kDecrypt, absl::InvalidArgumentError("not authentic"));
+  EXPECT_THAT(Apply(PromoteVersion{2}, 2, 2),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("can't be promoted")));
+  fake_->QueueFailure(Call::kDecrypt, absl::UnavailableError("away"));
+  EXPECT_THAT(Apply(PromoteVersion{2}, 2, 3), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(Served().Primary()->number, 1u);
+  EXPECT_EQ(Stored()->generation(), 2u);
+  KEKD_EXPECT_OK(Apply(PromoteVersion{2}, 2, 4));
+  EXPECT_EQ(Served().Primary()->number, 2u);
+}
+
+TEST_F(KeyringWriterTest, PromotesNothingThatCouldNotBeOpenedUntilItCan) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{"fake"}, 1, 1));
+  fake_ = nullptr;
+  writer_.reset();
+  KEKD_ASSERT_OK_AND_ASSIGN(std::unique_ptr<FileKeyringStore> store, ring_.Open());
+  auto fake = std::make_unique<FakeKeyBackend>(device_);
+  fake->QueueFailure(Call::kOpenKey, absl::UnavailableError("token is away"));
+  KEKD_ASSERT_OK_AND_ASSIGN(writer_, ring_.OpenWriter(std::move(store), std::move(fake)));
+  EXPECT_THAT(Apply(PromoteVersion{2}, 2, 2),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("token is away")));
+  writer_->Reopen(absl::InfiniteFuture());
+  KEKD_EXPECT_OK(Apply(PromoteVersion{2}, 2, 2));
+}
+
+TEST_F(KeyringWriterTest, RefusesUnknownVersionsAndBackends) {
+  EXPECT_THAT(Apply(PromoteVersion{9}, 1, 1), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Apply(PromoteVersion{1}, 1, 1), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(Apply(CreateVersion{"pkcs11"}, 1, 1),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(Stored()->generation(), 1u);
+}
+
+TEST_F(KeyringWriterTest, NoticesThatTheFileWasReplacedUnderIt) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{"software"}, 1, 1));
+  WriteTestFile(ring_.record(), ReadTestFile(ring_.generation(1)));
+  EXPECT_THAT(writer_->CheckStore(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(Served().versions().size(), 2u);
+}
+
+}  // namespace
+}  // namespace kekd

@@ -1,0 +1,102 @@
+// Writes the files that golden_files_test.cc reads, into the folder that is named. Run once for
+// each format, and kept as the description of what is in them.
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "keystore/canary.h"
+#include "keystore/ciphertext.h"
+#include "keystore/high_water.h"
+#include "keystore/key_file.h"
+#include "keystore/keyring_record.h"
+#include "keystore/software_key_backend.h"
+#include "tests/fakes/fake_key_backend.h"
+#include "tests/fakes/fake_random_source.h"
+#include "tests/keystore/test_ring.h"
+#include "tests/support/secrets.h"
+#include "tests/support/temp_directory.h"
+
+namespace kekd {
+namespace {
+
+using ::kekd::testing::FakeKeyBackend;
+using ::kekd::testing::FakeRandomSource;
+using ::kekd::testing::SecretFromText;
+using ::kekd::testing::TestIdentity;
+using ::kekd::testing::TestUuid;
+using ::kekd::testing::WriteTestFile;
+
+constexpr absl::string_view kPlaintext = "the seed that an API server once encrypted";
+
+absl::Time At(int64_t seconds) { return absl::FromUnixSeconds(1'767'000'000 + seconds); }
+
+// Versions 1 (deactivated, compromised), 2 (active), 3 (of a device, destroyed), 4
+// (pre-activation).
+absl::Status WriteGoldenFiles(const std::string& folder) {
+  const auto path = [&](absl::string_view name) {
+    return absl::StrCat(folder, "/keyring_v1.", name);
+  };
+  const FakeRandomSource random(2026);
+  FileSystem& fs = FileSystem::System();
+  const RingIdentity ring = TestIdentity();
+  const absl::Time deadline = absl::InfiniteFuture();
+  KEKD_RETURN_IF_ERROR(CreateKeyFile(fs, path("key"), std::nullopt, std::nullopt, random));
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> ring_key,
+                        RingKey::Generate(ring.ring_uuid, random));
+  Keyring::Parts parts;
+  parts.identity = ring;
+  parts.creation_time = At(0);
+  KEKD_ASSIGN_OR_RETURN(
+      Wrap wrap,
+      CreateKeyFileWrapper(fs, path("key"), std::nullopt, random)->WrapRingKey(*ring_key, ring));
+  wrap.reference = "/etc/kekd/prod.key";
+  parts.ring_key_wraps.push_back(std::move(wrap));
+  KEKD_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Create(std::move(parts)));
+
+  const std::unique_ptr<KeyBackend> software = CreateSoftwareKeyBackend(ring_key, random);
+  FakeKeyBackend device(FakeKeyBackend::NewDevice(), "pkcs11", random);
+  for (uint32_t number = 1; number <= 4; ++number) {
+    KEKD_ASSIGN_OR_RETURN(KeyVersion version,
+                          MakeKeyVersion({ring, number}, number == 3 ? device : *software, random,
+                                         At(number), deadline));
+    KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithNewVersion(std::move(version)));
+  }
+  KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithPromoted(1, At(10)));
+  KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithPromoted(2, At(20)));
+  KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithDestroyed(3, At(30)));
+  KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithCompromised(1, At(40)));
+  keyring = keyring.WithApplied(TestUuid(1), 2).WithGeneration(8).WithApplied(TestUuid(2), 1);
+  KEKD_ASSIGN_OR_RETURN(const std::string record,
+                        EncodeRecord(keyring.WithGeneration(9), *ring_key));
+  WriteTestFile(path("record"), record);
+  KEKD_RETURN_IF_ERROR(WriteHighWater(fs, path("high-water"), ring.ring_uuid, *ring_key,
+                                      {.highest = 11, .accepted = 9}, {}));
+
+  const KeyVersion& primary = *keyring.Primary();
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendKey> key,
+                        software->OpenKey({ring, 2}, primary.material, deadline));
+  KEKD_ASSIGN_OR_RETURN(
+      const std::string sealed,
+      key->Encrypt(SecretFromText(kPlaintext),
+                   AsBytes(CiphertextAssociatedData(ring, key->algorithm(), primary.key_id)),
+                   deadline));
+  WriteTestFile(path("ciphertext"), Ciphertext::Header(key->algorithm(), 2) + sealed);
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace kekd
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    fprintf(stderr, "usage: write_golden_files FOLDER\n");
+    return 2;
+  }
+  const absl::Status written = kekd::WriteGoldenFiles(argv[1]);
+  if (!written.ok()) fprintf(stderr, "%s\n", written.ToString().c_str());
+  return written.ok() ? 0 : 1;
+}

@@ -1,0 +1,121 @@
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file_system.h"
+#include "kekd/admin/v1/admin.grpc.pb.h"
+#include "kms/ctl/commands.h"
+#include "tests/kms/ctl/test_command.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekd {
+namespace {
+
+using ::kekd::testing::ServeOn;
+using ::kekd::testing::StatusIs;
+using ::kekd::testing::TestCommand;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+// A kekd that fails the first `failures` changes with UNAVAILABLE.
+class FakeAdmin final : public admin::v1::Admin::Service {
+ public:
+  grpc::Status GetKeyring(grpc::ServerContext*, const admin::v1::GetKeyringRequest* request,
+                          admin::v1::Keyring* response) override {
+    if (request->keyring() != "prod") return {grpc::StatusCode::NOT_FOUND, "no such keyring"};
+    response->set_name("prod");
+    response->set_generation(41);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Apply(grpc::ServerContext*, const admin::v1::ApplyRequest* request,
+                     admin::v1::ApplyResponse* response) override {
+    requests.push_back(*request);
+    if (failures-- > 0) return {grpc::StatusCode::UNAVAILABLE, "the wire was cut"};
+    response->set_version(7);
+    response->mutable_keyring()->set_name("prod");
+    response->mutable_keyring()->set_generation(42);
+    admin::v1::KeyVersion* const version = response->mutable_keyring()->add_versions();
+    version->set_number(7);
+    version->set_key_id("prod.7.abc");
+    version->set_state("pre-activation");
+    return grpc::Status::OK;
+  }
+
+  int failures = 0;
+  std::vector<admin::v1::ApplyRequest> requests;
+};
+
+class KeyCommandsTest : public ::testing::Test {
+ protected:
+  FakeAdmin admin_;
+  TestCommand command_;
+};
+
+TEST_F(KeyCommandsTest, AsksARunningKekd) {
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult result,
+                            KeyCreate(command_.Context(), {.backend = "software"}));
+  EXPECT_THAT(result.output, HasSubstr("made key version 7 of keyring prod: prod.7.abc"));
+  ASSERT_EQ(admin_.requests.size(), 1u);
+  EXPECT_EQ(admin_.requests[0].keyring(), "prod");
+  EXPECT_EQ(admin_.requests[0].expected_generation(), 41u);
+  EXPECT_EQ(admin_.requests[0].request_id().size(), 16u);
+  EXPECT_EQ(admin_.requests[0].create_version().backend(), "software");
+}
+
+TEST_F(KeyCommandsTest, RepeatsABrokenChangeOnceWithTheSameRequestId) {
+  admin_.failures = 1;
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  KEKD_ASSERT_OK(KeyPromote(command_.Context(), {.version = 7}));
+  ASSERT_EQ(admin_.requests.size(), 2u);
+  EXPECT_EQ(admin_.requests[0].SerializeAsString(), admin_.requests[1].SerializeAsString());
+  EXPECT_EQ(admin_.requests[1].promote_version().number(), 7u);
+}
+
+TEST_F(KeyCommandsTest, SaysWhenTheOutcomeOfAChangeIsUnknown) {
+  admin_.failures = 2;
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  EXPECT_THAT(KeyCreate(command_.Context(), {.backend = "software"}),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       AllOf(HasSubstr("the wire was cut"), HasSubstr("key list"))));
+  EXPECT_EQ(admin_.requests.size(), 2u);
+}
+
+TEST_F(KeyCommandsTest, PassesKekdsRefusalOn) {
+  command_.config().keyrings[0].name = "dev";
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  EXPECT_THAT(KeyList(command_.Context()),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no such keyring")));
+}
+
+TEST_F(KeyCommandsTest, TakesTheFilesWhenKekdDoesNotRun) {
+  KEKD_ASSERT_OK(KeyringInit(command_.Context(), {}));
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult created,
+                            KeyCreate(command_.Context(), {.backend = "software"}));
+  EXPECT_THAT(created.output, HasSubstr("made key version 2"));
+  KEKD_ASSERT_OK(KeyPromote(command_.Context(), {.version = 2}));
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult list,
+                            KeyList(command_.Context(OutputFormat::kJson)));
+  EXPECT_THAT(list.output, AllOf(HasSubstr("\"generation\": 3"), HasSubstr("\"deactivated\"")));
+  EXPECT_THAT(KeyPromote(command_.Context(), {.version = 1}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(KeyPromote(command_.Context(), {.version = 9}),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(KeyCommandsTest, IsUnavailableWhenTheRingIsLockedAndNobodyAnswers) {
+  KEKD_ASSERT_OK(KeyringInit(command_.Context(), {}));
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const std::unique_ptr<FileLock> lock,
+      FileSystem::System().Lock(command_.folder().File("ring/keyring.lock"), 0600));
+  EXPECT_THAT(KeyCreate(command_.Context(), {.backend = "software"}),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       AllOf(HasSubstr("in use"), HasSubstr("admin socket"))));
+  KEKD_EXPECT_OK(KeyList(command_.Context()));
+}
+
+}  // namespace
+}  // namespace kekd

@@ -1,0 +1,122 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "kms/ctl/commands.h"
+#include "tests/kms/ctl/test_command.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekd {
+namespace {
+
+using ::kekd::testing::ReadTestFile;
+using ::kekd::testing::StatusIs;
+using ::kekd::testing::TestCommand;
+using ::kekd::testing::TestFileExists;
+using ::kekd::testing::WriteTestFile;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class KeyringInitTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<CommandResult> Init() { return KeyringInit(command_.Context(), {}); }
+  std::string KeyFile() const { return command_.folder().File("ring.key"); }
+  std::string Record() const { return command_.folder().File("ring/keyring"); }
+
+  TestCommand command_;
+};
+
+TEST_F(KeyringInitTest, MakesKeyFileAndRingWithOneActiveVersion) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult result, Init());
+  EXPECT_THAT(result.output, HasSubstr("made keyring prod"));
+  EXPECT_THAT(result.output, HasSubstr("ring.key (new)"));
+  struct stat st = {};
+  ASSERT_EQ(stat(KeyFile().c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0600u);
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult list, KeyList(command_.Context()));
+  EXPECT_THAT(list.output, HasSubstr("generation 1\n"));
+  EXPECT_THAT(list.output, HasSubstr("1        active  prod.1."));
+}
+
+TEST_F(KeyringInitTest, LeavesARingThatIsThereAlone) {
+  KEKD_ASSERT_OK(Init());
+  const std::string record = ReadTestFile(Record());
+  const std::string key = ReadTestFile(KeyFile());
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(ReadTestFile(Record()), record);
+  EXPECT_EQ(ReadTestFile(KeyFile()), key);
+}
+
+TEST_F(KeyringInitTest, MakesNoKeyFileForARingThatIsThereWithoutIt) {
+  KEKD_ASSERT_OK(Init());
+  ASSERT_EQ(unlink(KeyFile().c_str()), 0);
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_FALSE(TestFileExists(KeyFile()));
+}
+
+TEST_F(KeyringInitTest, RemovesItsKeyFileWhenOnlyOlderGenerationsAreThere) {
+  mkdir(command_.folder().File("ring").c_str(), 0700);
+  WriteTestFile(command_.folder().File("ring/keyring.3"), "x");
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_FALSE(TestFileExists(KeyFile()));
+}
+
+TEST_F(KeyringInitTest, UsesAKeyFileThatIsThere) {
+  KEKD_ASSERT_OK(Init());
+  const std::string key = ReadTestFile(KeyFile());
+  ASSERT_EQ(rename(command_.folder().File("ring").c_str(), command_.folder().File("old").c_str()),
+            0);
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult result, Init());
+  EXPECT_THAT(result.output, Not(HasSubstr("(new)")));
+  EXPECT_EQ(ReadTestFile(KeyFile()), key);
+}
+
+TEST_F(KeyringInitTest, KeepsAKeyFileOfOthersWhenItFails) {
+  WriteTestFile(KeyFile(), "not a key file\n");
+  chmod(KeyFile().c_str(), 0600);
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("not a kekd key file")));
+  EXPECT_EQ(ReadTestFile(KeyFile()), "not a key file\n");
+  EXPECT_FALSE(TestFileExists(Record()));
+}
+
+TEST_F(KeyringInitTest, RemovesItsKeyFileWhenTheRingCantBeMade) {
+  // The second key file is bad, after the first was made.
+  const std::string second = command_.folder().File("second.key");
+  WriteTestFile(second, "not a key file\n");
+  chmod(second.c_str(), 0600);
+  command_.config().keyrings[0].unlock.push_back({.key_file = second});
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_FALSE(TestFileExists(KeyFile()));
+  EXPECT_TRUE(TestFileExists(second));
+  EXPECT_FALSE(TestFileExists(Record()));
+}
+
+TEST_F(KeyringInitTest, RefusesAWorldReadableKeyFile) {
+  KEKD_ASSERT_OK(Init());
+  ASSERT_EQ(rename(command_.folder().File("ring").c_str(), command_.folder().File("old").c_str()),
+            0);
+  chmod(KeyFile().c_str(), 0644);
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("chmod 0600")));
+  EXPECT_TRUE(TestFileExists(KeyFile()));
+}
+
+TEST_F(KeyringInitTest, NamesTheFolderThatIsMissing) {
+  command_.config().keyrings[0].directory = command_.folder().File("a/ring");
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("make it first")));
+  EXPECT_FALSE(TestFileExists(KeyFile()));
+}
+
+TEST_F(KeyringInitTest, WaitsForNoOtherInit) {
+  const UniqueFd fd(open(command_.folder().File("kekd.yaml").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(flock(fd.get(), LOCK_EX | LOCK_NB), 0);
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_FALSE(TestFileExists(KeyFile()));
+}
+
+}  // namespace
+}  // namespace kekd

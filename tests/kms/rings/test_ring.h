@@ -1,0 +1,77 @@
+// Keyrings for the tests of what serves them.
+#ifndef KEKD_TESTS_KMS_RINGS_TEST_RING_H_
+#define KEKD_TESTS_KMS_RINGS_TEST_RING_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "base/mutex.h"
+#include "keystore/keyring_store.h"
+#include "keystore/keyring_writer.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_key_backend.h"
+
+namespace kekd::testing {
+
+// A keyring store in memory, with a failure to be told.
+class MemoryKeyringStore final : public KeyringStore {
+ public:
+  explicit MemoryKeyringStore(Keyring keyring)
+      : stored_(std::make_shared<const Keyring>(keyring.WithGeneration(1))) {}
+
+  absl::StatusOr<std::shared_ptr<const Keyring>> Load() override {
+    MutexLock lock(&mu_);
+    if (!load_failure_.ok()) return load_failure_;
+    return stored_;
+  }
+  absl::StatusOr<std::shared_ptr<const Keyring>> Commit(const Keyring& next,
+                                                        uint64_t expected_generation) override {
+    MutexLock lock(&mu_);
+    if (stored_->generation() != expected_generation) return absl::AbortedError("generation");
+    stored_ = std::make_shared<const Keyring>(next.WithGeneration(expected_generation + 1));
+    return stored_;
+  }
+  // What Load answers from now on; OK for the keyring.
+  void FailLoad(absl::Status failure) {
+    MutexLock lock(&mu_);
+    load_failure_ = std::move(failure);
+  }
+
+ private:
+  Mutex mu_;
+  std::shared_ptr<const Keyring> stored_ ABSL_GUARDED_BY(mu_);
+  absl::Status load_failure_ ABSL_GUARDED_BY(mu_);
+};
+
+// A ring "prod" on a FakeKeyBackend ("fake"), its versions made and promoted through a writer.
+class TestRing final {
+ public:
+  TestRing();
+
+  FakeKeyBackend& backend() { return *backend_; }
+  MemoryKeyringStore& store() { return *store_; }
+  KeyringWriter& writer() { return *writer_; }
+  std::shared_ptr<const CurrentKeyring> current() const { return writer_->current(); }
+  FakeClock& clock() { return clock_; }
+
+  // A new version in pre-activation; its number.
+  uint32_t Create();
+  void Promote(uint32_t number);
+  // Both.
+  uint32_t CreateAndPromote();
+  std::string KeyIdOf(uint32_t number) const;
+
+ private:
+  uint32_t Apply(const Transition& transition);
+
+  FakeClock clock_;
+  FakeKeyBackend* backend_;
+  std::shared_ptr<MemoryKeyringStore> store_;
+  std::unique_ptr<KeyringWriter> writer_;
+};
+
+}  // namespace kekd::testing
+
+#endif  // KEKD_TESTS_KMS_RINGS_TEST_RING_H_
