@@ -37,6 +37,14 @@ size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * uni
   abort();
 }
 
+// Address space with a guard page on both sides of `size` bytes; its begin is the first guard page.
+uint8_t* Reserve(size_t size) {
+  void* reserved =
+      mmap(nullptr, size + 2 * PageSize(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (reserved == MAP_FAILED) DieOutOfMemory(size);
+  return static_cast<uint8_t*>(reserved);
+}
+
 // Pages of memfd_secret(2), or null if the kernel has none to give.
 uint8_t* MapSecretPages(uint8_t* at, size_t size) {
   // O_CLOEXEC: the kernel refuses FD_CLOEXEC, which its manual page names.
@@ -70,9 +78,24 @@ void* LibcryptoRealloc(void* block, size_t size, const char* file, int line) {
 
 // Kept in front of each block.
 struct Header {
-  uint64_t shift;  // the block's size class, or 0 for one with a region of its own
-  uint64_t size;   // bytes of the whole block with this header
+  uint32_t cookie;  // kLive while the block is handed out
+  uint32_t shift;   // the block's size class, or 0 for one with a region of its own
+  uint64_t size;    // bytes of the whole block with this header
 };
+constexpr uint32_t kLive = 0x6b656b64;
+
+// The header of a block that is handed out. Anything else (a second free, an overflow of the block
+// before) must not go on in a process that holds keys.
+Header HeaderOf(const void* block, size_t header_bytes, uint32_t largest_shift) {
+  Header header;
+  memcpy(&header, static_cast<const uint8_t*>(block) - header_bytes, sizeof(header));
+  if (header.cookie != kLive || header.shift > largest_shift ||
+      (header.shift != 0 && header.size != uint64_t{1} << header.shift)) {
+    fprintf(stderr, "kekd: a block of secret memory was freed twice or overwritten\n");
+    abort();
+  }
+  return header;
+}
 
 }  // namespace
 
@@ -86,28 +109,24 @@ SecretArena& SecretArena::Instance() {
 SecretArena::Region SecretArena::MapRegionLocked(size_t size) {
   const size_t page = PageSize();
   size = RoundUp(size, page);
-  void* reserved = mmap(nullptr, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (reserved == MAP_FAILED) DieOutOfMemory(size);
-  uint8_t* const base = static_cast<uint8_t*>(reserved) + page;
-
-  bool secret = false;
-  if (!memfd_secret_tried_ || memfd_secret_) {
-    secret = MapSecretPages(base, size) != nullptr;
-    memfd_secret_ = secret && (memfd_secret_ || !memfd_secret_tried_);
-    memfd_secret_tried_ = true;
-  }
+  uint8_t* base = Reserve(size) + page;
+  const bool secret =
+      (!memfd_secret_tried_ || memfd_secret_) && MapSecretPages(base, size) != nullptr;
   if (!secret) {
-    void* pages =
-        mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-    if (pages == MAP_FAILED) DieOutOfMemory(size);
-    // A forked child must not hold keys. (EINVAL on memfd_secret, hence DONTFORK below for both.)
-    madvise(base, size, MADV_WIPEONFORK);
+    // Where that failed (there is none, or the limit of locked memory is reached) the kernel may
+    // have taken the reservation apart, and another thread may have mapped something there: leave
+    // it.
+    if (!memfd_secret_tried_ || memfd_secret_) base = Reserve(size) + page;
+    if (mprotect(base, size, PROT_READ | PROT_WRITE) != 0) DieOutOfMemory(size);
   }
-  madvise(base, size, MADV_DONTFORK);
+  memfd_secret_ = secret;
+  memfd_secret_tried_ = true;
+  madvise(base, size, MADV_DONTFORK);  // a forked child must not hold keys
   madvise(base, size, MADV_DONTDUMP);
   // memfd_secret's pages are locked by nature (and counted when they are mapped); mlock(2) on them
   // fails, because the kernel can't reach into them.
   const bool locked = secret || mlock(base, size) == 0;
+  memset(base, 0, size);  // so that a lack of memory shows now and not in the middle of a call
   return Region{base, size, locked, false, false};
 }
 
@@ -156,7 +175,7 @@ void* SecretArena::Allocate(size_t size) {
   void* block;
   if (needed > (size_t{1} << kLargestShift)) {
     block = AllocateLargeLocked(needed);
-    header = {0, RoundUp(needed, PageSize())};
+    header = {kLive, 0, RoundUp(needed, PageSize())};
     for (const Region& region : regions_) {
       if (region.base == block) header.size = region.size;
     }
@@ -165,11 +184,10 @@ void* SecretArena::Allocate(size_t size) {
     block = free_[shift];
     if (block != nullptr) {
       free_[shift] = free_[shift]->next;
-      memset(block, 0, sizeof(FreeBlock));
     } else {
       block = CarveLocked(shift);
     }
-    header = {static_cast<uint64_t>(shift), uint64_t{1} << shift};
+    header = {kLive, static_cast<uint32_t>(shift), uint64_t{1} << shift};
   }
   used_bytes_ += header.size;
   memcpy(block, &header, sizeof(header));
@@ -178,9 +196,8 @@ void* SecretArena::Allocate(size_t size) {
 
 void SecretArena::Deallocate(void* block) noexcept {
   if (block == nullptr) return;
+  const Header header = HeaderOf(block, kHeaderBytes, kLargestShift);
   uint8_t* const start = static_cast<uint8_t*>(block) - kHeaderBytes;
-  Header header;
-  memcpy(&header, start, sizeof(header));
   OPENSSL_cleanse(start, header.size);
   MutexLock lock(&mu_);
   used_bytes_ -= header.size;
@@ -196,9 +213,7 @@ void SecretArena::Deallocate(void* block) noexcept {
 }
 
 size_t SecretArena::UsableSize(const void* block) const {
-  Header header;
-  memcpy(&header, static_cast<const uint8_t*>(block) - kHeaderBytes, sizeof(header));
-  return header.size - kHeaderBytes;
+  return HeaderOf(block, kHeaderBytes, kLargestShift).size - kHeaderBytes;
 }
 
 SecretArena::Stats SecretArena::GetStats() const {

@@ -15,8 +15,9 @@ namespace kekd {
 // SecretArena hands out memory that is never swapped, never in a core dump, not inherited by a
 // child, and wiped when it is given back. Its pages come from memfd_secret(2) where the kernel has
 // it (then not even root's debugger reads them), else from mmap + mlock; guard pages lie on both
-// sides of each region. Blocks come in powers of two from 32 bytes to 64 KiB; larger ones get a
-// region of their own. Thread-safe.
+// sides of each region. Blocks come in powers of two from 64 bytes to 128 KiB, header included;
+// larger ones get a region of their own. A block that is given back twice, or whose header was
+// overwritten, ends the process. Thread-safe.
 //
 // Regions are never given back to the kernel: the set is small (a few MiB) and bounded by what was
 // needed at once.

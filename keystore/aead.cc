@@ -131,7 +131,7 @@ class Aes256Gcm final : public Aead {
   const SecretBytes key_;
   const RandomSource& random_;
   mutable Mutex mu_;
-  const OpenSslPtr<EVP_CIPHER_CTX> context_ ABSL_PT_GUARDED_BY(mu_);
+  const OpenSslPtr<EVP_CIPHER_CTX> context_ ABSL_GUARDED_BY(mu_);
 };
 
 // XAES-256-GCM (C2SP, xaes-256-gcm.md): AES-256-GCM under a key derived from the first half of a
@@ -223,8 +223,8 @@ class Xaes256Gcm final : public Aead {
   const SecretBytes k1_;
   const RandomSource& random_;
   mutable Mutex mu_;
-  const OpenSslPtr<EVP_CIPHER_CTX> ecb_ ABSL_PT_GUARDED_BY(mu_);
-  const OpenSslPtr<EVP_CIPHER_CTX> gcm_ ABSL_PT_GUARDED_BY(mu_);
+  const OpenSslPtr<EVP_CIPHER_CTX> ecb_ ABSL_GUARDED_BY(mu_);
+  const OpenSslPtr<EVP_CIPHER_CTX> gcm_ ABSL_GUARDED_BY(mu_);
   mutable SecretBytes derived_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "keystore/canary.h"
 
@@ -24,6 +25,9 @@ absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& tr
                                                             const Uuid& request_id,
                                                             absl::Time deadline) {
   MutexLock lock(&mu_);
+  if (unconfirmed_) {
+    KEKD_RETURN_IF_ERROR(ConfirmLocked(deadline));
+  }
   const std::shared_ptr<const OpenKeyring> before = current_->Get();
   if (const AppliedRequest* applied = before->keyring().FindApplied(request_id)) {
     return Applied{before, applied->version};
@@ -39,16 +43,44 @@ absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& tr
   const Keyring next = changed.WithApplied(request_id, version);
   absl::StatusOr<std::shared_ptr<const Keyring>> committed =
       options_.store->Commit(next, expected_generation);
-  if (!committed.ok()) {
-    // The disk decides what there is now: a commit that failed late may have taken place.
-    absl::StatusOr<std::shared_ptr<const Keyring>> stored = options_.store->Load();
-    if (stored.ok() && (*stored)->generation() > expected_generation) {
-      PublishLocked(*std::move(stored), deadline);
-    }
-    return committed.status();
-  }
+  if (!committed.ok()) return AfterFailedCommitLocked(committed.status(), request_id, deadline);
   PublishLocked(*std::move(committed), deadline);
   return Applied{current_->Get(), version};
+}
+
+absl::StatusOr<KeyringWriter::Applied> KeyringWriter::AfterFailedCommitLocked(
+    const absl::Status& failure, const Uuid& request_id, absl::Time deadline) {
+  // The store decides what there is now: a commit that failed late may have taken place.
+  const uint64_t served = current_->Get()->keyring().generation();
+  absl::StatusOr<std::shared_ptr<const Keyring>> stored = options_.store->Load();
+  if (!stored.ok()) {
+    return WithContext(failure,
+                       "whether the change was made is not known ('kekctl keyring verify' tells)");
+  }
+  if ((*stored)->generation() <= served) return failure;
+  PublishLocked(*std::move(stored), deadline);
+  unconfirmed_ = true;
+  const absl::Status confirmed = ConfirmLocked(deadline);
+  const std::shared_ptr<const OpenKeyring> now = current_->Get();
+  const AppliedRequest* applied = now->keyring().FindApplied(request_id);
+  if (applied == nullptr) return failure;
+  if (!confirmed.ok()) {
+    return WithContext(confirmed,
+                       "the change was made, but it is not known whether it would survive a power "
+                       "cut; mend the cause and repeat it");
+  }
+  LogWarning("a change of the keyring was made at the second try", {{"error", failure.message()}});
+  return Applied{now, applied->version};
+}
+
+absl::Status KeyringWriter::ConfirmLocked(absl::Time deadline) {
+  const std::shared_ptr<const OpenKeyring> opened = current_->Get();
+  const Keyring& served = opened->keyring();
+  KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Keyring> committed,
+                        options_.store->Commit(served, served.generation()));
+  PublishLocked(std::move(committed), deadline);
+  unconfirmed_ = false;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Keyring> KeyringWriter::ChangedLocked(const OpenKeyring& current,
@@ -94,15 +126,14 @@ void KeyringWriter::Reopen(absl::Time deadline) {
 }
 
 absl::Status KeyringWriter::CheckStore() {
-  MutexLock lock(&mu_);
+  // Without the lock: a disk that hangs must not hold up what works in memory.
+  const uint64_t before = current_->Get()->keyring().generation();
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> stored, options_.store->Load());
   const uint64_t served = current_->Get()->keyring().generation();
-  if (stored->generation() != served) {
-    return absl::DataLossError(absl::StrCat("the keyring on the disk is of generation ",
-                                            stored->generation(), ", the one that is served of ",
-                                            served, ": somebody replaced the file under kekd"));
-  }
-  return absl::OkStatus();
+  if (stored->generation() == served || served != before) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("the keyring on the disk is of generation ",
+                                          stored->generation(), ", the one that is served of ",
+                                          served, ": somebody replaced the file under kekd"));
 }
 
 }  // namespace kekd

@@ -55,8 +55,9 @@ class KeyringWriter final {
 
   // Carries `transition` out on generation `expected_generation`: Aborted if the ring is of another
   // one. A request id that was applied before changes nothing and returns the ring as it is now,
-  // whatever generation is expected. A version is promoted only after its key has decrypted its
-  // canary here.
+  // whatever generation is expected. Nothing is answered as done that the store has not reported as
+  // durable: a ring that a failed commit left is committed once more first. A version is promoted
+  // only after its key has decrypted its canary here.
   absl::StatusOr<Applied> Apply(const Transition& transition, uint64_t expected_generation,
                                 const Uuid& request_id, absl::Time deadline);
 
@@ -72,12 +73,19 @@ class KeyringWriter final {
   absl::StatusOr<Keyring> ChangedLocked(const OpenKeyring& current, const Transition& transition,
                                         absl::Time deadline, uint32_t* version)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Applied> AfterFailedCommitLocked(const absl::Status& failure,
+                                                  const Uuid& request_id, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Commits what is served once more, after a commit that failed late.
+  absl::Status ConfirmLocked(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void PublishLocked(std::shared_ptr<const Keyring> keyring, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
   const std::shared_ptr<CurrentKeyring> current_;
   Mutex mu_;
+  // Whether what is served came from a commit that failed after it had taken place.
+  bool unconfirmed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace kekd

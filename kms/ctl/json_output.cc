@@ -14,7 +14,7 @@ using Json = nlohmann::ordered_json;
 
 // Bytes that are no UTF-8 are replaced: then dump throws nothing.
 std::string Dump(const Json& json) {
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
 Json TimeOrNull(int64_t unix_millis) {

@@ -45,7 +45,8 @@ class Daemon::Impl final {
          .fd = admin_listener_->fd(),
          .policy = PolicyOf(config_.admin_socket),
          .adopt = [this](UniqueFd connection) { admin_->Adopt(std::move(connection)); }});
-    KEKD_ASSIGN_OR_RETURN(acceptor_, ConnectionAcceptor::Start(std::move(sockets)));
+    KEKD_ASSIGN_OR_RETURN(acceptor_, ConnectionAcceptor::Create(std::move(sockets)));
+    acceptor_->Start();
     for (const auto& keyring : keyrings_) keyring->StartMonitor();
     LogInfo("ready", {{"version", kKekdVersion},
                       {"pid", getpid()},

@@ -1,5 +1,6 @@
 // kekd, the daemon.
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <memory>
@@ -52,6 +53,14 @@ int UsageError(absl::string_view what) {
   return ExitCodeOf(absl::InvalidArgumentError(what));
 }
 
+// Connections, not files, use them up; 1024, the usual soft limit, is little for several keyrings.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // Before any thread exists, so that all of them have it blocked and main alone takes it.
 sigset_t BlockSignals() {
   sigset_t signals;
@@ -68,6 +77,7 @@ int Run(const std::string& config_path) {
   if (!config.ok()) return Fail(config.status());
   ConfigureLog(config->log_level, config->log_format);
 
+  RaiseDescriptorLimit();
   const sigset_t signals = BlockSignals();
   absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(fs, *std::move(config));
   if (!daemon.ok()) return Fail(daemon.status());

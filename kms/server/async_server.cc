@@ -2,6 +2,7 @@
 
 #include <grpc/impl/codegen/grpc_types.h>
 #include <grpcpp/alarm.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server_posix.h>
 
 #include <algorithm>
@@ -13,8 +14,10 @@
 namespace kekd {
 namespace {
 
-// High, so that a client hears "no" instead of waiting in silence for a stream.
-constexpr int kMaxConcurrentStreams = 20000;
+// High, so that a client hears "no" instead of waiting in silence for a stream; yet a stream that
+// is only opened takes some 12 kB, and kBufferBytes is what all connections of a server may take.
+constexpr int kMaxConcurrentStreams = 4000;
+constexpr size_t kBufferBytes = size_t{64} << 20;
 
 // Shuts the queue down from the queue's own thread. From another one, a call that was matched just
 // before the server's end could still use the queue after it was shut, which gRPC answers by
@@ -35,6 +38,7 @@ absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(const Options& o
   builder.RegisterService(options.service);
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  builder.SetResourceQuota(grpc::ResourceQuota("kekd").Resize(kBufferBytes));
   // Nobody compresses 32 random bytes; what can't be decompressed can't be a bomb.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);

@@ -11,12 +11,14 @@
 #include <atomic>
 #include <chrono>
 #include <list>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/log.h"
+#include "base/log_throttle.h"
 #include "base/posix_error.h"
 
 namespace kekd {
@@ -26,7 +28,6 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::chrono::milliseconds kPauseWithoutDescriptors(100);
-constexpr std::chrono::seconds kRefusalLogInterval(1);
 constexpr int kMaxAcceptsAtOnce = 64;
 
 enum class PrefaceState { kIncomplete, kComplete, kWrong };
@@ -58,9 +59,11 @@ class ConnectionAcceptor::Loop final {
     loop->epoll_ = UniqueFd(epoll_create1(EPOLL_CLOEXEC));
     loop->wake_ = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!loop->epoll_.valid() || !loop->wake_.valid()) return PosixError(errno, "epoll");
-    if (!loop->Watch(loop->wake_.get(), EPOLLIN)) return PosixError(errno, "epoll_ctl");
-    for (const auto& listener : loop->listeners_) {
-      if (!loop->Watch(listener->socket.fd, EPOLLIN)) return PosixError(errno, "epoll_ctl");
+    if (!loop->Watch(loop->wake_.get(), kWakeId, EPOLLIN)) return PosixError(errno, "epoll_ctl");
+    for (size_t i = 0; i < loop->listeners_.size(); ++i) {
+      if (!loop->Watch(loop->listeners_[i]->socket.fd, i, EPOLLIN)) {
+        return PosixError(errno, "epoll_ctl");
+      }
     }
     return loop;
   }
@@ -70,7 +73,7 @@ class ConnectionAcceptor::Loop final {
     while (!stop_.load()) {
       const int n =
           epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), TimeoutMillis());
-      for (int i = 0; i < n; ++i) Dispatch(events[static_cast<size_t>(i)].data.fd);
+      for (int i = 0; i < n; ++i) Dispatch(events[static_cast<size_t>(i)]);
       DropOverdue();
     }
     // Adopted connections live on in gRPC; only our duplicates of their descriptors close.
@@ -93,17 +96,21 @@ class ConnectionAcceptor::Loop final {
     Socket socket;
     std::atomic<uint64_t> adopted{0};
     std::atomic<uint64_t> refused{0};
-    std::list<int> pending;  // descriptors, the oldest first
-    SteadyTime next_refusal_log = SteadyTime::min();
-    uint64_t refusals_not_logged = 0;
+    std::list<uint64_t> pending;  // ids, the oldest first
+    LogThrottle refusal_log;
   };
   struct Peer {
     Listener* listener = nullptr;
     UniqueFd fd;  // the connection while pending; a duplicate of it once adopted
     bool adopted = false;
     SteadyTime preface_deadline;
-    std::list<int>::iterator pending_position;
+    std::list<uint64_t>::iterator pending_position;
   };
+  // What epoll tells an event by. Never a descriptor: those recur, and an event of one that was
+  // closed in this round would hit its successor. Listeners have their index, peers what is above.
+  static constexpr uint64_t kFirstPeerId = uint64_t{1} << 32;
+  static constexpr uint64_t kWakeId = kFirstPeerId - 1;
+
   explicit Loop(std::vector<Socket> sockets) {
     for (Socket& socket : sockets) {
       listeners_.push_back(std::make_unique<Listener>());
@@ -111,10 +118,10 @@ class ConnectionAcceptor::Loop final {
     }
   }
 
-  bool Watch(int fd, uint32_t what) {
+  bool Watch(int fd, uint64_t id, uint32_t what) {
     epoll_event event = {};
     event.events = what;
-    event.data.fd = fd;
+    event.data.u64 = id;
     return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
   }
 
@@ -131,12 +138,11 @@ class ConnectionAcceptor::Loop final {
     return static_cast<int>(std::max<int64_t>(0, left.count()));
   }
 
-  void Dispatch(int fd) {
-    if (fd == wake_.get()) return;
-    for (const auto& listener : listeners_) {
-      if (listener->socket.fd == fd) return Accept(*listener);
-    }
-    const auto it = peers_.find(fd);
+  void Dispatch(const epoll_event& event) {
+    const uint64_t id = event.data.u64;
+    if (id == kWakeId) return;
+    if (id < listeners_.size()) return Accept(*listeners_[id]);
+    const auto it = peers_.find(id);
     if (it == peers_.end()) return;  // dropped earlier in this round
     if (it->second.adopted) {
       Forget(it);
@@ -167,30 +173,26 @@ class ConnectionAcceptor::Loop final {
                                     " is not allowed"));
       return;
     }
-    if (listener.adopted.load() >= kMaxConnections) {
-      Refuse(listener, absl::StrCat("there are ", kMaxConnections, " connections already"));
-      return;
-    }
     if (listener.pending.size() >= kMaxPending) {
       Refuse(listener, "too many peers have connected without a word");
       Forget(peers_.find(listener.pending.front()));
     }
-    const int number = fd.get();
+    const uint64_t id = next_peer_id_++;
     // Edge-triggered: bytes that are only peeked at must not wake us again and again.
-    if (!Watch(number, EPOLLIN | EPOLLRDHUP | EPOLLET)) return;
-    Peer& entry = peers_[number];
+    if (!Watch(fd.get(), id, EPOLLIN | EPOLLRDHUP | EPOLLET)) return;
+    Peer& entry = peers_[id];
     entry.listener = &listener;
     entry.fd = std::move(fd);
     entry.preface_deadline =
         std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(kPrefaceTimeout);
-    entry.pending_position = listener.pending.insert(listener.pending.end(), number);
-    Advance(peers_.find(number));
+    entry.pending_position = listener.pending.insert(listener.pending.end(), id);
+    Advance(peers_.find(id));
   }
 
-  using PeerIterator = std::unordered_map<int, Peer>::iterator;
+  using PeerIterator = std::unordered_map<uint64_t, Peer>::iterator;
 
   void Advance(PeerIterator it) {
-    switch (PeekPreface(it->first)) {
+    switch (PeekPreface(it->second.fd.get())) {
       case PrefaceState::kIncomplete:
         return;
       case PrefaceState::kWrong:
@@ -207,16 +209,20 @@ class ConnectionAcceptor::Loop final {
   // when the connection has ended: gRPC shuts a socket down before it closes it.
   void Adopt(PeerIterator it) {
     Listener& listener = *it->second.listener;
-    UniqueFd duplicate(fcntl(it->first, F_DUPFD_CLOEXEC, 0));
     UniqueFd connection = std::move(it->second.fd);
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.get(), nullptr);
     Forget(it);
-    if (!duplicate.valid() || !Watch(duplicate.get(), 0)) {
+    if (listener.adopted.load() >= kMaxConnections) {
+      Refuse(listener, absl::StrCat("there are ", kMaxConnections, " connections already"));
+      return;
+    }
+    UniqueFd duplicate(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+    const uint64_t id = next_peer_id_++;
+    if (!duplicate.valid() || !Watch(duplicate.get(), id, 0)) {
       Refuse(listener, "no descriptor is left");
       return;
     }
-    const int number = duplicate.get();
-    Peer& entry = peers_[number];
+    Peer& entry = peers_[id];
     entry.listener = &listener;
     entry.fd = std::move(duplicate);
     entry.adopted = true;
@@ -244,10 +250,7 @@ class ConnectionAcceptor::Loop final {
         Forget(it);
       }
     }
-    if (paused_until_ <= now) {
-      paused_until_ = SteadyTime::max();
-      for (const auto& listener : listeners_) Watch(listener->socket.fd, EPOLLIN);
-    }
+    if (paused_until_ <= now) ResumeAccepting();
   }
 
   // Out of descriptors: a level-triggered listener would spin. Peers that have said nothing are the
@@ -258,43 +261,52 @@ class ConnectionAcceptor::Loop final {
       while (!listener->pending.empty()) Forget(peers_.find(listener->pending.front()));
     }
     paused_until_ = std::chrono::steady_clock::now() + kPauseWithoutDescriptors;
-    LogWarning("out of file descriptors; accepting is paused for a moment");
+    if (const std::optional<uint64_t> not_logged = pause_log_.Admit()) {
+      LogWarning("out of file descriptors; accepting is paused for a moment",
+                 {{"not_logged", *not_logged}});
+    }
   }
 
-  // Counts, and logs once a second at most: a peer must not be able to fill the disk.
+  void ResumeAccepting() {
+    paused_until_ = SteadyTime::max();
+    for (size_t i = 0; i < listeners_.size(); ++i) {
+      if (Watch(listeners_[i]->socket.fd, i, EPOLLIN) || errno == EEXIST) continue;
+      paused_until_ = std::chrono::steady_clock::now() + kPauseWithoutDescriptors;  // once more
+    }
+  }
+
   static void Refuse(Listener& listener, absl::string_view why) {
     listener.refused.fetch_add(1);
-    const SteadyTime now = std::chrono::steady_clock::now();
-    if (now < listener.next_refusal_log) {
-      ++listener.refusals_not_logged;
-      return;
+    if (const std::optional<uint64_t> not_logged = listener.refusal_log.Admit()) {
+      LogWarning("refused a connection",
+                 {{"socket", listener.socket.name}, {"reason", why}, {"not_logged", *not_logged}});
     }
-    LogWarning("refused a connection", {{"socket", listener.socket.name},
-                                        {"reason", why},
-                                        {"not_logged", listener.refusals_not_logged}});
-    listener.refusals_not_logged = 0;
-    listener.next_refusal_log = now + kRefusalLogInterval;
   }
 
   std::vector<std::unique_ptr<Listener>> listeners_;
-  std::unordered_map<int, Peer> peers_;  // by descriptor
+  std::unordered_map<uint64_t, Peer> peers_;  // by id
+  uint64_t next_peer_id_ = kFirstPeerId;
+  LogThrottle pause_log_;
   UniqueFd epoll_;
   UniqueFd wake_;
   SteadyTime paused_until_ = SteadyTime::max();
   std::atomic<bool> stop_{false};
 };
 
-absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Start(
+absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> ConnectionAcceptor::Create(
     std::vector<Socket> sockets) {
   absl::StatusOr<std::unique_ptr<Loop>> loop = Loop::Create(std::move(sockets));
   if (!loop.ok()) return loop.status();
   return std::unique_ptr<ConnectionAcceptor>(new ConnectionAcceptor(*std::move(loop)));
 }
 
-ConnectionAcceptor::ConnectionAcceptor(std::unique_ptr<Loop> loop)
-    : loop_(std::move(loop)), thread_([this] { loop_->Run(); }) {}
+ConnectionAcceptor::ConnectionAcceptor(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
 
 ConnectionAcceptor::~ConnectionAcceptor() { Stop(); }
+
+void ConnectionAcceptor::Start() {
+  thread_ = std::thread([this] { loop_->Run(); });
+}
 
 ConnectionAcceptor::Stats ConnectionAcceptor::GetStats(size_t index) const {
   return loop_->GetStats(index);

@@ -33,8 +33,8 @@ struct PeerPolicy {
 class ConnectionAcceptor final {
  public:
   static constexpr absl::Duration kPrefaceTimeout = absl::Seconds(2);
-  static constexpr size_t kMaxPending = 64;       // a socket; beyond it the oldest is dropped
-  static constexpr size_t kMaxConnections = 256;  // a socket; beyond it new ones are refused
+  static constexpr size_t kMaxPending = 64;      // a socket; beyond it the oldest is dropped
+  static constexpr size_t kMaxConnections = 64;  // a socket; beyond it new ones are refused
 
   struct Socket {
     std::string name;  // for the log
@@ -49,11 +49,13 @@ class ConnectionAcceptor final {
     uint64_t refused = 0;      // since the start: not allowed, no preface, or too many
   };
 
-  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Start(std::vector<Socket> sockets);
+  static absl::StatusOr<std::unique_ptr<ConnectionAcceptor>> Create(std::vector<Socket> sockets);
   ~ConnectionAcceptor();  // Stop()
   ConnectionAcceptor(const ConnectionAcceptor&) = delete;
   ConnectionAcceptor& operator=(const ConnectionAcceptor&) = delete;
 
+  // Begins to accept, on a thread of its own. Once; what `adopt` calls must be there.
+  void Start();
   // Of the index-th socket.
   Stats GetStats(size_t index) const;
   // Ends the thread: nothing is accepted any more, pending peers are dropped, adopted connections

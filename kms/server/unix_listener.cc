@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/posix_error.h"
@@ -120,6 +121,8 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Bind(FileSystem& fs,
   }
   uint64_t inode = 0;
   if (!abstract) {
+    // What is bound and can't be served is not left behind.
+    absl::Cleanup remove = [&fs, &path] { (void)fs.Remove(path); };
     if (config.mode == 0660 && !config.allowed_groups.empty() &&
         chown(path.c_str(), static_cast<uid_t>(-1), config.allowed_groups.front()) != 0) {
       return PosixError(errno, absl::StrCat("chgrp ", path));
@@ -133,6 +136,7 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Bind(FileSystem& fs,
           absl::StrFormat("%s got mode %04o instead of %04o", path, info.mode, config.mode));
     }
     inode = info.inode;
+    std::move(remove).Cancel();
   }
   if (listen(fd.get(), kBacklog) != 0) return PosixError(errno, absl::StrCat("listen ", path));
   return std::unique_ptr<UnixListener>(

@@ -1,10 +1,13 @@
 #include "kms/service/envelope_service.h"
 
+#include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "base/log_throttle.h"
 #include "base/status_macros.h"
 #include "keystore/ciphertext.h"
 
@@ -14,7 +17,13 @@ namespace {
 // A failure of ours as the API server may see it: the reason stays in our log.
 absl::Status Hidden(const absl::Status& status, absl::string_view event, uint32_t version,
                     absl::string_view uid) {
-  LogError(event, {{"version", version}, {"uid", uid}, {"error", status.ToString()}});
+  static LogThrottle throttle;
+  if (const std::optional<uint64_t> not_logged = throttle.Admit()) {
+    LogError(event, {{"version", version},
+                     {"uid", uid},
+                     {"error", status.ToString()},
+                     {"not_logged", *not_logged}});
+  }
   const absl::StatusCode code = absl::IsDeadlineExceeded(status) ||
                                         absl::IsResourceExhausted(status) ||
                                         absl::IsUnavailable(status)
@@ -22,6 +31,22 @@ absl::Status Hidden(const absl::Status& status, absl::string_view event, uint32_
                                     : absl::StatusCode::kInternal;
   return absl::Status(
       code, absl::StrCat(event, " (key version ", version, "); kekd's log has the reason"));
+}
+
+// Data in etcd was altered or damaged, or somebody tries: worth a line whatever the level.
+void LogNotAuthentic(uint32_t version, absl::string_view uid) {
+  static LogThrottle throttle;
+  if (const std::optional<uint64_t> not_logged = throttle.Admit()) {
+    LogWarning("a ciphertext does not authenticate",
+               {{"version", version}, {"uid", uid}, {"not_logged", *not_logged}});
+  }
+}
+
+// Whether the report forbids to encrypt under this primary.
+absl::Status MayEncrypt(const HealthReport& health, const OpenKeyring::Entry& primary) {
+  const bool concerned =
+      health.primary_version == 0 || health.primary_version == primary.version->number;
+  return concerned ? health.may_encrypt : absl::OkStatus();
 }
 
 absl::Status NoPrimary(const Keyring& keyring) {
@@ -50,12 +75,16 @@ absl::StatusOr<EnvelopeService::StatusAnswer> EnvelopeService::Status() const {
 }
 
 absl::StatusOr<EnvelopeService::StatusAnswer> EnvelopeService::StatusUncounted() const {
-  const std::shared_ptr<const HealthReport> health = health_->Get();
-  KEKD_RETURN_IF_ERROR(health->may_encrypt);
   const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
   const OpenKeyring::Entry* primary = keyring->Primary();
   if (primary == nullptr) return NoPrimary(keyring->keyring());
-  return StatusAnswer{health->healthz, primary->version->key_id.text()};
+  const std::shared_ptr<const HealthReport> health = health_->Get();
+  KEKD_RETURN_IF_ERROR(MayEncrypt(*health, *primary));
+  StatusAnswer answer{health->healthz, primary->version->key_id.text()};
+  if (std::chrono::steady_clock::now() > health->valid_until) {
+    answer.healthz = "degraded: the check of the keys hangs";
+  }
+  return answer;
 }
 
 absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::Encrypt(const SecretBytes& plaintext,
@@ -75,10 +104,10 @@ absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::EncryptUncounted(
                                                    " bytes, not 1 to ",
                                                    Ciphertext::kMaxPlaintextBytes));
   }
-  KEKD_RETURN_IF_ERROR(health_->Get()->may_encrypt);
   const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
   const OpenKeyring::Entry* primary = keyring->Primary();
   if (primary == nullptr) return NoPrimary(keyring->keyring());
+  KEKD_RETURN_IF_ERROR(MayEncrypt(*health_->Get(), *primary));
   const uint32_t version = primary->version->number;
   if (primary->key == nullptr) {
     return Hidden(primary->status, "the primary key can't be used", version, uid);
@@ -137,7 +166,13 @@ absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptReque
                                                    " bytes, not 1 to ", kMaxCiphertextBytes));
   }
   const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
-  const OpenKeyring::Entry* entry = keyring->Find(KeyId(request.key_id));
+  const absl::StatusOr<Ciphertext> parsed = Ciphertext::Parse(AsBytes(request.ciphertext));
+  // The header's number leads to the version whose key_id must be the request's; only where it is
+  // not is the ring searched, to tell an unknown key_id from an altered header.
+  const OpenKeyring::Entry* entry = parsed.ok() ? keyring->Find(parsed->version) : nullptr;
+  if (entry == nullptr || entry->version->key_id.text() != request.key_id) {
+    entry = keyring->Find(KeyId(request.key_id));
+  }
   if (entry == nullptr) {
     return absl::NotFoundError(absl::StrCat("keyring \"", keyring->keyring().identity().name,
                                             "\" has no key \"",
@@ -151,8 +186,8 @@ absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptReque
                                                       keyring->keyring().identity().name,
                                                       "\" has been destroyed"));
   }
-  KEKD_ASSIGN_OR_RETURN(const Ciphertext ciphertext,
-                        Ciphertext::Parse(AsBytes(request.ciphertext)));
+  if (!parsed.ok()) return parsed.status();
+  const Ciphertext& ciphertext = *parsed;
   if (ciphertext.version != version || ciphertext.algorithm != entry->version->material.algorithm) {
     return absl::InvalidArgumentError(absl::StrCat("the ciphertext names key version ",
                                                    ciphertext.version, " where its key_id names ",
@@ -163,7 +198,11 @@ absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptReque
   }
   absl::StatusOr<SecretBytes> plaintext =
       entry->key->Decrypt(ciphertext.sealed, AsBytes(entry->associated_data), deadline);
-  if (!plaintext.ok() && !absl::IsInvalidArgument(plaintext.status())) {
+  if (absl::IsInvalidArgument(plaintext.status())) {
+    LogNotAuthentic(version, request.uid);
+    return plaintext;
+  }
+  if (!plaintext.ok()) {
     return Hidden(plaintext.status(), "decryption failed", version, request.uid);
   }
   if (LogEnabled(LogLevel::kDebug)) {

@@ -1,5 +1,6 @@
 #include "kms/service/health_monitor.h"
 
+#include <chrono>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -43,9 +44,13 @@ void HealthMonitor::Run() {
   std::uniform_real_distribution<double> factor(0.8, 1.2);
   while (true) {
     {
-      const absl::Time next = absl::Now() + kInterval * factor(generator);
+      // Not by the wall clock, which may be set back for hours.
+      const auto next = std::chrono::steady_clock::now() +
+                        absl::ToChronoNanoseconds(kInterval * factor(generator));
       MutexLock lock(&mu_);
-      while (!stop_ && absl::Now() < next) stopped_.WaitFor(&mu_, next - absl::Now());
+      while (!stop_ && std::chrono::steady_clock::now() < next) {
+        stopped_.WaitFor(&mu_, absl::FromChrono(next - std::chrono::steady_clock::now()));
+      }
       if (stop_) return;
     }
     Check();
@@ -61,6 +66,10 @@ void HealthMonitor::Check() {
 
   HealthReport report;
   report.check_time = clock_.Now();
+  report.valid_until = std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(4 * kInterval);
+  if (const OpenKeyring::Entry* primary = keyring->Primary()) {
+    report.primary_version = primary->version->number;
+  }
   std::string problems;
   for (const OpenKeyring::Entry& entry : keyring->entries()) {
     const KeyVersion& version = *entry.version;
@@ -87,6 +96,11 @@ void HealthMonitor::Check() {
   }
   if (!problems.empty()) report.healthz = absl::StrCat("degraded: ", problems);
 
+  // What the keys say counts now, whatever the disk does next.
+  report.warnings = before->warnings;
+  health_.Set(report);
+
+  report.warnings.clear();
   const absl::Status stored = writer_.CheckStore();
   if (!stored.ok()) {
     report.warnings.push_back(std::string(stored.message()));

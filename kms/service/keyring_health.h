@@ -2,6 +2,8 @@
 #ifndef KEKD_KMS_SERVICE_KEYRING_HEALTH_H_
 #define KEKD_KMS_SERVICE_KEYRING_HEALTH_H_
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,11 +20,16 @@ struct HealthReport {
   // Not OK: new data must not be encrypted under the primary, and Status answers this error. An API
   // server stops writing only then (it does not when `healthz` is a mere text).
   absl::Status may_encrypt;
+  // The primary that may_encrypt speaks of; 0 for whichever it is. A new primary has just proved
+  // itself, so an older report says nothing of it.
+  uint32_t primary_version = 0;
   // "ok", or which version does not decrypt; shown by the API server's readyz.
   std::string healthz = "ok";
   // For operators only: the API server is served well.
   std::vector<std::string> warnings;
   absl::Time check_time = absl::InfinitePast();
+  // After that the report is too old to be believed: the check itself hangs.
+  std::chrono::steady_clock::time_point valid_until = std::chrono::steady_clock::time_point::max();
 };
 
 // The newest report. Thread-safe.

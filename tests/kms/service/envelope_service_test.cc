@@ -191,6 +191,22 @@ TEST_F(EnvelopeServiceTest, TellsADegradedStateByTextAndAGraveOneByError) {
   KEKD_EXPECT_OK(Decrypt(encrypted.ciphertext, encrypted.key_id));  // whoever can still read, may
 }
 
+TEST_F(EnvelopeServiceTest, AReportOnAFormerPrimarySaysNothingOfTheNewOne) {
+  ring_.CreateAndPromote();
+  health_->Set({.may_encrypt = absl::UnavailableError("version 1 is away"), .primary_version = 1});
+  EXPECT_THAT(service_.Status(), StatusIs(absl::StatusCode::kUnavailable));
+  ring_.CreateAndPromote();
+  KEKD_EXPECT_OK(service_.Status());
+  KEKD_EXPECT_OK(service_.Encrypt(SecretBytes(32), kUid, absl::InfiniteFuture()));
+}
+
+TEST_F(EnvelopeServiceTest, DoesNotBelieveAReportThatIsTooOld) {
+  ring_.CreateAndPromote();
+  health_->Set({.valid_until = std::chrono::steady_clock::now() - std::chrono::seconds(1)});
+  EXPECT_THAT(service_.Status()->healthz, HasSubstr("hangs"));
+  KEKD_EXPECT_OK(service_.Encrypt(SecretBytes(32), kUid, absl::InfiniteFuture()));
+}
+
 TEST_F(EnvelopeServiceTest, CountsItsCalls) {
   ring_.CreateAndPromote();
   KEKD_EXPECT_OK(service_.Status());
