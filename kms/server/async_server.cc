@@ -54,7 +54,10 @@ absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(const Options& o
 
 AsyncServer::AsyncServer(std::unique_ptr<grpc::Server> server,
                          std::unique_ptr<grpc::ServerCompletionQueue> queue)
-    : queue_(std::move(queue)), server_(std::move(server)), thread_([this] {
+    : queue_(std::move(queue)),
+      server_(std::move(server)),
+      end_of_queue_(std::make_unique<EndOfQueue>(queue_.get())),
+      thread_([this] {
         void* tag;
         bool ok;
         while (queue_->Next(&tag, &ok)) static_cast<AsyncCall*>(tag)->Proceed(ok);
@@ -69,9 +72,8 @@ void AsyncServer::Adopt(UniqueFd connection) {
 void AsyncServer::Shutdown(absl::Time deadline) {
   if (!thread_.joinable()) return;
   server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::UnixEpoch())));
-  EndOfQueue end(queue_.get());
   grpc::Alarm alarm;
-  alarm.Set(queue_.get(), std::chrono::system_clock::now(), &end);
+  alarm.Set(queue_.get(), std::chrono::system_clock::now(), end_of_queue_.get());
   thread_.join();
 }
 

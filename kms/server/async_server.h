@@ -53,6 +53,7 @@ class AsyncServer final {
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   const std::unique_ptr<grpc::Server> server_;
+  const std::unique_ptr<AsyncCall> end_of_queue_;  // before the thread that will see it
   std::thread thread_;
 };
 
