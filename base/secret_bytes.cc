@@ -30,7 +30,7 @@ SecretBytes::~SecretBytes() { SecretArena::Instance().Deallocate(bytes_); }
 
 SecretBytes SecretBytes::CopyOf(ByteView bytes) {
   SecretBytes copy(bytes.size());
-  if (!bytes.empty()) memcpy(copy.bytes_, bytes.data(), bytes.size());
+  if (copy.bytes_ != nullptr) memcpy(copy.bytes_, bytes.data(), bytes.size());
   return copy;
 }
 
