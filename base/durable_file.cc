@@ -11,50 +11,68 @@
 namespace kekd {
 namespace {
 
-absl::Status WriteAndSync(FileSystem& fs, absl::string_view path, ByteView content,
-                          const DurableFileOptions& options) {
-  KEKD_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, fs.CreateFile(path, options.mode));
-  KEKD_RETURN_IF_ERROR(file->SetOwnerAndMode(options.owner.value_or(geteuid()),
-                                             options.group.value_or(getegid()), options.mode));
-  KEKD_RETURN_IF_ERROR(file->Append(content));
-  KEKD_RETURN_IF_ERROR(file->Sync());
-  return file->Close();
+absl::Status WriteAndSync(WritableFile& file, ByteView content, const DurableFileOptions& options) {
+  KEKD_RETURN_IF_ERROR(file.SetOwnerAndMode(options.owner.value_or(geteuid()),
+                                            options.group.value_or(getegid()), options.mode));
+  KEKD_RETURN_IF_ERROR(file.Append(content));
+  KEKD_RETURN_IF_ERROR(file.Sync());
+  return file.Close();
 }
 
-// Writes the temporary file, then gives it its name by `publish`.
-template <typename Publish>
-absl::Status WriteThenPublish(FileSystem& fs, absl::string_view path, ByteView content,
-                              const DurableFileOptions& options, Publish publish) {
-  const std::string temporary = absl::StrCat(path, ".tmp");
-  absl::Status removed = fs.Remove(temporary);
-  if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
-  absl::Status written = WriteAndSync(fs, temporary, content, options);
-  if (written.ok()) written = publish(temporary);
-  if (!written.ok()) {
-    (void)fs.Remove(temporary);  // best effort: the next write removes it too
-    return written;
-  }
+absl::Status RemoveIfThere(FileSystem& fs, absl::string_view path) {
+  absl::Status removed = fs.Remove(path);
+  if (absl::IsNotFound(removed)) return absl::OkStatus();
+  return removed;
+}
+
+// Makes the name of a file that has just got one durable.
+absl::Status SyncName(FileSystem& fs, absl::string_view path, absl::string_view was) {
   return WithContext(fs.SyncDirectory(DirectoryOf(path)),
-                     absl::StrCat(path,
-                                  " was replaced, but it is not known whether that would "
-                                  "survive a power cut"));
+                     absl::StrCat(path, " was ", was,
+                                  ", but it is not known whether that would survive a power cut"));
 }
 
 }  // namespace
 
 absl::Status ReplaceFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
                                 const DurableFileOptions& options) {
-  return WriteThenPublish(fs, path, content, options,
-                          [&](const std::string& temporary) { return fs.Rename(temporary, path); });
+  const std::string temporary = absl::StrCat(path, ".tmp");
+  KEKD_RETURN_IF_ERROR(RemoveIfThere(fs, temporary));
+  absl::StatusOr<std::unique_ptr<WritableFile>> file = fs.CreateFile(temporary, options.mode);
+  absl::Status written = file.status();
+  if (written.ok()) written = WriteAndSync(**file, content, options);
+  if (written.ok()) written = fs.Rename(temporary, path);
+  if (!written.ok()) {
+    (void)fs.Remove(temporary);  // best effort: the next write removes it too
+    return written;
+  }
+  return SyncName(fs, path, "replaced");
 }
 
 absl::Status CreateFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
                                const DurableFileOptions& options) {
-  return WriteThenPublish(fs, path, content, options, [&](const std::string& temporary) {
-    // link(2), unlike rename(2), refuses to replace what is there.
-    KEKD_RETURN_IF_ERROR(fs.Link(temporary, path));
-    return fs.Remove(temporary);
-  });
+  const std::string temporary = absl::StrCat(path, ".tmp");
+  absl::StatusOr<std::unique_ptr<WritableFile>> file = fs.CreateFile(temporary, options.mode);
+  if (absl::IsAlreadyExists(file.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(temporary, " is in the way: ", path,
+                     " is written under that name first. Nothing was changed; look what it is, "
+                     "move it away and try again"));
+  }
+  KEKD_RETURN_IF_ERROR(file.status());
+  absl::Status written = WriteAndSync(**file, content, options);
+  // link(2), unlike rename(2), refuses to replace what is there.
+  if (written.ok()) written = fs.Link(temporary, path);
+  if (!written.ok()) {
+    (void)fs.Remove(temporary);  // best effort: it is only in the way of the next try
+    return written;
+  }
+  // From here on the file is there, and whoever is told of an error has to be told so.
+  absl::Status removed = RemoveIfThere(fs, temporary);
+  if (!removed.ok()) removed = RemoveIfThere(fs, temporary);
+  KEKD_RETURN_IF_ERROR(SyncName(fs, path, "made"));
+  return WithContext(removed, absl::StrCat(path, " was made, but ", temporary,
+                                           ", a second name of it, has to be removed by hand"));
 }
 
 }  // namespace kekd

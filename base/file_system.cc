@@ -122,6 +122,15 @@ class PosixFileLock final : public FileLock {
   PosixFileLock(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
   absl::Status SetOwnerAndMode(uid_t owner, gid_t group, mode_t mode) override {
+    struct stat st;
+    if (fstat(fd_.get(), &st) != 0) return ErrnoAt("fstat", path_);
+    // What Lock has made itself has one name; whatever else has one may be given away with it.
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_,
+                       " is not a file of its own but a link to another one, or no plain file; "
+                       "look what it is, remove it and try again"));
+    }
     return kekd::SetOwnerAndMode(fd_.get(), path_, owner, group, mode);
   }
 

@@ -45,6 +45,8 @@ class FileLock {
  public:
   virtual ~FileLock() = default;
   // Of the locked file, so that a lock made by root's tool can be taken by the daemon later.
+  // FailedPrecondition, and nothing changes, if it is not a plain file of this one name: a link to
+  // somebody else's file must not give that file away.
   virtual absl::Status SetOwnerAndMode(uid_t owner, gid_t group, mode_t mode) = 0;
 };
 

@@ -26,13 +26,13 @@ namespace kekd {
 // FileKeyringStore keeps a keyring in a folder of its own:
 //
 //   keyring         the newest record (keyring_record.h)
-//   keyring.<n>     the record of generation n, of the last kKeptGenerations before it
+//   keyring.<n>     a second copy of it under its number, and the kKeptGenerations before it
 //   keyring.lock    held (flock) by the one process that may write
 //
 // and its high-water file in the state folder. A commit is: check the generation on the disk, keep
 // the old record under its number, write the new one beside it, sync, rename, sync the folder,
-// raise the high-water file. A crash at any point leaves the old or the new record, whole.
-// Thread-safe.
+// raise the high-water file, write the new record once more under its own number. A crash at any
+// point leaves the old or the new record, whole. Thread-safe.
 class FileKeyringStore final : public KeyringStore {
  public:
   static constexpr size_t kKeptGenerations = 32;
@@ -64,8 +64,9 @@ class FileKeyringStore final : public KeyringStore {
                                                                   InitialKeyring initial);
 
   // Takes generation `generation`, which must be the one on the disk, for the newest. For a ring
-  // that Open refuses because of its high-water file, and for nothing else.
-  static absl::StatusOr<std::shared_ptr<const Keyring>> AcceptRollback(Options options,
+  // that Open refuses because of its high-water file, and for nothing else. The numbers of the kept
+  // generations count as used also if the high-water file is lost.
+  static absl::StatusOr<std::shared_ptr<const Keyring>> AcceptRollback(const Options& options,
                                                                        uint64_t generation);
 
   // What one file of the ring's folder is worth.
@@ -90,7 +91,9 @@ class FileKeyringStore final : public KeyringStore {
   FileKeyringStore(Options options, Access access, std::unique_ptr<FileLock> lock,
                    const Uuid& ring_uuid, std::shared_ptr<const RingKey> ring_key);
 
-  absl::StatusOr<std::shared_ptr<const Keyring>> LoadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // A high-water file that should be raised and can't be is an error for `insist_on_mark` only.
+  absl::StatusOr<std::shared_ptr<const Keyring>> LoadLocked(bool insist_on_mark)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status KeepGeneration(uint64_t generation) const;
   void PruneGenerations(uint64_t newest) const;
 
@@ -99,7 +102,8 @@ class FileKeyringStore final : public KeyringStore {
   const std::unique_ptr<FileLock> lock_;
   const Uuid ring_uuid_;
   const std::shared_ptr<const RingKey> ring_key_;
-  Mutex mu_;  // one Load or Commit at a time
+  Mutex mu_;                                       // one Load or Commit at a time
+  bool mark_warned_ ABSL_GUARDED_BY(mu_) = false;  // one warning for each time that it can't
 };
 
 }  // namespace kekd

@@ -185,6 +185,30 @@ Keyring Keyring::WithApplied(const Uuid& request_id, uint32_t version) const {
   return Keyring(std::move(next));
 }
 
+absl::Status Keyring::CheckSucceeds(const Keyring& before) const {
+  if (!(identity() == before.identity())) {
+    return absl::FailedPreconditionError("a keyring can't be replaced by another ring");
+  }
+  if (ring_key_wraps().empty()) {
+    return absl::FailedPreconditionError(
+        "a keyring can't be replaced by one without ring key wraps: nothing would open it");
+  }
+  if (versions().size() < before.versions().size()) {
+    return absl::FailedPreconditionError(absl::StrCat("a keyring of ", before.versions().size(),
+                                                      " key versions can't be replaced by one of ",
+                                                      versions().size()));
+  }
+  for (size_t i = 0; i < before.versions().size(); ++i) {
+    const KeyVersion& was = before.versions()[i];
+    const KeyVersion& is = versions()[i];
+    if (is.number != was.number || !(is.key_id == was.key_id) || is.canary != was.canary) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("key version ", was.number, " can't be replaced by another key"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 Keyring Keyring::WithGeneration(uint64_t generation) const {
   Parts next = parts_;
   next.generation = generation;

@@ -83,6 +83,10 @@ class Keyring final {
   // Remembers a request beside the change it made, with the generation that the next commit gives;
   // the oldest is forgotten beyond kMaxAppliedRequests.
   Keyring WithApplied(const Uuid& request_id, uint32_t version) const;
+  // For stores, the last line of defence before a record is replaced: FailedPrecondition unless
+  // this is `before` with changes that a ring allows: the same ring, every version still there as
+  // the same key, and ring key wraps to open it with.
+  absl::Status CheckSucceeds(const Keyring& before) const;
   // For stores: the same ring as a committed generation, also that of requests not yet committed.
   Keyring WithGeneration(uint64_t generation) const;
 

@@ -1,9 +1,12 @@
 #include "keystore/keyring_record.h"
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/stubs/logging.h>
 #include <openssl/crypto.h>
 
+#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -196,6 +199,54 @@ absl::Status Damaged(absl::string_view what) {
   return absl::DataLossError(absl::StrCat("the keyring record is damaged: ", what));
 }
 
+// How often a repeated field may be there.
+size_t MaxCount(const google::protobuf::FieldDescriptor& field) {
+  if (field.name() == "versions") return Keyring::kMaxVersions;
+  if (field.name() == "applied_requests") return Keyring::kMaxAppliedRequests;
+  return Keyring::kMaxWraps;
+}
+
+// Whether the message that ends at the input's limit has known fields only, each in its own wire
+// type, and no repeated one too often. Looked at before it is parsed, since each two bytes could
+// become an object of a hundred.
+bool IsBounded(const google::protobuf::Descriptor& type,
+               google::protobuf::io::CodedInputStream& input) {
+  constexpr uint32_t kVarint = 0;
+  constexpr uint32_t kLengthDelimited = 2;
+  std::array<size_t, 16> counts = {};  // by field number
+  while (input.BytesUntilLimit() > 0) {
+    const uint32_t tag = input.ReadTag();
+    const auto* field = type.FindFieldByNumber(static_cast<int>(tag >> 3));
+    if (field == nullptr) return false;
+    const bool is_message = field->message_type() != nullptr;
+    const bool has_length =
+        is_message || field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
+    if ((tag & 7) != (has_length ? kLengthDelimited : kVarint)) return false;
+    if (!has_length) {
+      uint64_t value = 0;
+      if (!input.ReadVarint64(&value)) return false;
+      continue;
+    }
+    uint32_t size = 0;
+    if (!input.ReadVarint32(&size) || int64_t{size} > input.BytesUntilLimit()) return false;
+    if (!is_message) {
+      if (!input.Skip(static_cast<int>(size))) return false;
+      continue;
+    }
+    if (++counts.at(static_cast<size_t>(field->number())) > MaxCount(*field)) return false;
+    const auto limit = input.PushLimit(static_cast<int>(size));
+    if (!IsBounded(*field->message_type(), input)) return false;
+    input.PopLimit(limit);
+  }
+  return true;
+}
+
+bool IsBoundedBody(ByteView body) {
+  google::protobuf::io::CodedInputStream input(body.data(), static_cast<int>(body.size()));
+  input.PushLimit(static_cast<int>(body.size()));
+  return IsBounded(*pb::KeyringBody::descriptor(), input);
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& ring_key) {
@@ -234,6 +285,10 @@ absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
                      kRecordFormat, ": it was written by a newer kekd; install that one again"));
   }
   if (format == 0) return Damaged("its format number is 0");
+  if (bytes.size() > kMaxRecordBytes) {
+    return Damaged(absl::StrCat("it has ", bytes.size(), " bytes, more than the ", kMaxRecordBytes,
+                                " of the largest"));
+  }
   const size_t body_size = ReadU32(data + kBodySizeOffset);
   if (bytes.size() != kHeaderBytes + body_size + kMacBytes) {
     return Damaged(absl::StrCat("it has ", bytes.size(), " bytes where its header tells of ",
@@ -241,6 +296,11 @@ absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
   }
   KEKD_ASSIGN_OR_RETURN(const Uuid ring_uuid,
                         Uuid::FromBytes(ByteView(data + kUuidOffset, Uuid::kBytes)));
+  if (!IsBoundedBody(ByteView(data + kHeaderBytes, body_size))) {
+    return Damaged("its body has more fields than a keyring may have, or fields that none has");
+  }
+  // protobuf tells of text that is no UTF-8 on standard error, which is the log's.
+  const google::protobuf::LogSilencer silencer;
   pb::KeyringBody body;
   if (!body.ParseFromArray(data + kHeaderBytes, static_cast<int>(body_size))) {
     return Damaged("its body can't be parsed");

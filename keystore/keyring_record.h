@@ -17,7 +17,8 @@ namespace kekd {
 // generation (u64), body length (u32), body (proto/kekd/keyring/v1), HMAC-SHA-256 over all before
 // it under the ring key's record key. Integers are big-endian.
 inline constexpr uint16_t kRecordFormat = 1;
-inline constexpr size_t kMaxRecordBytes = size_t{16} << 20;
+// Twice and more of what Keyring::kMaxVersions software versions take.
+inline constexpr size_t kMaxRecordBytes = size_t{8} << 20;
 
 // The record of `keyring` with the generation it carries. Deterministic: the same ring gives the
 // same bytes.
@@ -28,7 +29,8 @@ absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& 
 class UnverifiedRecord final {
  public:
   // DataLoss if the bytes are no record or a damaged one; Unimplemented, naming both formats, if
-  // they were written by a newer kekd.
+  // they were written by a newer kekd. What it takes of memory is bounded whatever the bytes are:
+  // whether they are authentic can only be told afterwards.
   static absl::StatusOr<UnverifiedRecord> Parse(std::string bytes);
 
   const RingIdentity& identity() const { return keyring_.identity(); }

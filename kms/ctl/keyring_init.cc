@@ -45,7 +45,8 @@ absl::StatusOr<UniqueFd> LockConfiguration(const std::string& path) {
 
 absl::Status ExpectFolderOf(FileSystem& fs, const std::string& path) {
   const std::string folder = DirectoryOf(path);
-  if (!absl::IsNotFound(fs.GetInfo(folder).status())) return absl::OkStatus();
+  absl::Status found = fs.GetInfo(folder).status();
+  if (!absl::IsNotFound(found)) return found;
   return absl::FailedPreconditionError(
       absl::StrCat("the folder ", folder, " of ", path, " does not exist; make it first"));
 }
@@ -54,9 +55,12 @@ absl::Status ExpectFolderOf(FileSystem& fs, const std::string& path) {
 // would so make a state folder that kekd can't use.
 absl::Status ExpectStateFolderOfSameOwner(FileSystem& fs, const std::string& state_directory,
                                           const std::string& directory) {
-  if (!absl::IsNotFound(fs.GetInfo(state_directory).status())) return absl::OkStatus();
+  absl::Status found = fs.GetInfo(state_directory).status();
+  if (!absl::IsNotFound(found)) return found;
   const absl::StatusOr<FileInfo> ring = fs.GetInfo(directory);
-  if (!ring.ok() || ring->owner == geteuid()) return absl::OkStatus();
+  if (absl::IsNotFound(ring.status())) return absl::OkStatus();
+  KEKD_RETURN_IF_ERROR(ring.status());
+  if (ring->owner == geteuid()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("the state folder ", state_directory, " does not exist; make it first, for uid ",
                    ring->owner, ", to whom ", directory, " belongs"));
@@ -80,12 +84,17 @@ class NewKeyFiles final {
     std::optional<uid_t> owner;
     std::optional<gid_t> group;
     const absl::StatusOr<FileInfo> folder = fs_.GetInfo(keyring.directory);
+    if (!folder.ok() && !absl::IsNotFound(folder.status())) return folder.status();
     if (folder.ok() && geteuid() == 0) {
       owner = folder->owner;
       group = folder->group;
     }
     for (const UnlockConfig& unlock : keyring.unlock) {
       KEKD_RETURN_IF_ERROR(ExpectFolderOf(fs_, unlock.key_file));
+      // Nothing is written, not even a temporary file, beside a key file that is there.
+      const absl::Status found = fs_.GetInfo(unlock.key_file).status();
+      if (found.ok()) continue;
+      if (!absl::IsNotFound(found)) return found;
       const absl::Status made =
           CreateKeyFile(fs_, unlock.key_file, owner, group, RandomSource::System());
       if (absl::IsAlreadyExists(made)) continue;
@@ -159,7 +168,9 @@ absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
                         context.config->FindKeyring(context.keyring));
   KEKD_ASSIGN_OR_RETURN(const UniqueFd lock, LockConfiguration(context.config_path));
   const std::string record = JoinPath(keyring->directory, "keyring");
-  if (fs.GetInfo(record).ok()) {
+  const absl::Status found = fs.GetInfo(record).status();
+  if (!found.ok() && !absl::IsNotFound(found)) return found;
+  if (found.ok()) {
     // Create would refuse too, but only after a key file was made for nothing.
     return absl::AlreadyExistsError(
         absl::StrCat("there is a keyring in ", keyring->directory,
@@ -179,8 +190,9 @@ absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
         return FirstVersion(empty, ring_key, context.now);
       });
   if (!store.ok()) {
-    // A record that was renamed into place may be there after all, and then needs its key file.
-    if (fs.GetInfo(record).ok()) key_files.Keep();
+    // A record may be there after all, and then needs its key file. So it stays unless it is sure
+    // that there is none.
+    if (!absl::IsNotFound(fs.GetInfo(record).status())) key_files.Keep();
     return store.status();
   }
   const std::vector<std::string> new_key_files = key_files.Keep();

@@ -23,6 +23,7 @@ using ::kekd::testing::StatusIs;
 using ::kekd::testing::TempDirectory;
 using ::kekd::testing::TestFileExists;
 using ::kekd::testing::WriteTestFile;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -55,11 +56,11 @@ TEST_F(DurableFileTest, SyncsTheContentBeforeTheNameAndTheNameBeforeItReturns) {
   fs_.Reset();
   ASSERT_EQ(unlink(path_.c_str()), 0);
   KEKD_ASSERT_OK(Create("new"));
-  EXPECT_THAT(fs_.calls(), ElementsAre("Remove " + temporary_, "CreateFile " + temporary_,
-                                       "SetOwnerAndMode " + temporary_, "Append " + temporary_,
-                                       "Sync " + temporary_, "Close " + temporary_,
-                                       absl::StrCat("Link ", temporary_, " to ", path_),
-                                       "Remove " + temporary_, "SyncDirectory " + folder_.path()));
+  EXPECT_THAT(fs_.calls(),
+              ElementsAre("CreateFile " + temporary_, "SetOwnerAndMode " + temporary_,
+                          "Append " + temporary_, "Sync " + temporary_, "Close " + temporary_,
+                          absl::StrCat("Link ", temporary_, " to ", path_), "Remove " + temporary_,
+                          "SyncDirectory " + folder_.path()));
 }
 
 TEST_F(DurableFileTest, ReplaceLeavesOneWholeContentAfterEveryFault) {
@@ -128,10 +129,20 @@ TEST_F(DurableFileTest, CreateLeavesNothingOrAWholeFileAfterEveryFault) {
       }
       if (TestFileExists(path_)) {
         EXPECT_EQ(ReadTestFile(path_), "content");
+        // Only a lost answer hides from us that the name is there.
+        if (!status.ok() && kind != Fault::Kind::kErrorAfterDone) {
+          EXPECT_THAT(status.message(), HasSubstr(path_ + " was made"));
+        }
       } else {
         EXPECT_FALSE(status.ok());
       }
       fs_.Reset();
+      if (TestFileExists(temporary_)) {
+        // Only where nobody could remove it, or know that it is ours.
+        EXPECT_TRUE(kind == Fault::Kind::kCrash || call == 0);
+        EXPECT_THAT(Create("second"), StatusIs(absl::StatusCode::kFailedPrecondition));
+        unlink(temporary_.c_str());
+      }
       const absl::Status again = Create("second");
       EXPECT_TRUE(again.ok() || absl::IsAlreadyExists(again)) << again;
       EXPECT_FALSE(TestFileExists(temporary_));
@@ -143,6 +154,32 @@ TEST_F(DurableFileTest, CreateNeverReplaces) {
   WriteTestFile(path_, "old");
   EXPECT_THAT(Create("new"), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr(path_)));
   EXPECT_EQ(ReadTestFile(path_), "old");
+  EXPECT_FALSE(TestFileExists(temporary_));
+}
+
+TEST_F(DurableFileTest, CreateNeverTouchesATemporaryFileOfOthers) {
+  WriteTestFile(temporary_, "somebody's");
+  EXPECT_THAT(Create("new"), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                      HasSubstr(temporary_ + " is in the")));
+  EXPECT_EQ(ReadTestFile(temporary_), "somebody's");
+  EXPECT_FALSE(TestFileExists(path_));
+}
+
+TEST_F(DurableFileTest, CreateSaysThatTheFileIsThereWhenItFailsAfterwards) {
+  fs_.Inject({.call_name = "Remove", .error = EIO});  // the second try removes it
+  KEKD_EXPECT_OK(Create("content"));
+  EXPECT_FALSE(TestFileExists(temporary_));
+  ASSERT_EQ(unlink(path_.c_str()), 0);
+  for (int i = 0; i < 2; ++i) fs_.Inject({.call_name = "Remove", .error = EIO});
+  EXPECT_THAT(Create("content"), StatusIs(absl::StatusCode::kInternal,
+                                          AllOf(HasSubstr(path_ + " was made"),
+                                                HasSubstr(temporary_), HasSubstr("EIO"))));
+  EXPECT_EQ(ReadTestFile(path_), "content");
+  ASSERT_EQ(unlink(path_.c_str()), 0);
+  ASSERT_EQ(unlink(temporary_.c_str()), 0);
+  fs_.Inject({.call_name = "SyncDirectory", .error = EIO});
+  EXPECT_THAT(Create("content"),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr(path_ + " was made")));
   EXPECT_FALSE(TestFileExists(temporary_));
 }
 

@@ -196,6 +196,24 @@ TEST_F(FileSystemTest, LockHasOneHolderInAProcess) {
   KEKD_EXPECT_OK(fs_.Lock(path, 0600));
 }
 
+// A link in the lock's place must not make root give away what it leads to.
+TEST_F(FileSystemTest, LockGivesAwayOnlyAFileOfItsOwn) {
+  const std::string path = folder_.File("lock");
+  WriteTestFile(folder_.File("victim"), "");
+  ASSERT_EQ(chmod(folder_.File("victim").c_str(), 0644), 0);
+  KEKD_ASSERT_OK(fs_.Link(folder_.File("victim"), path));
+  {
+    KEKD_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<FileLock> held, fs_.Lock(path, 0600));
+    EXPECT_THAT(held->SetOwnerAndMode(geteuid(), getegid(), 0600),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(path)));
+  }
+  KEKD_ASSERT_OK_AND_ASSIGN(const FileInfo info, fs_.GetInfo(folder_.File("victim")));
+  EXPECT_EQ(info.mode, 0644u);
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<FileLock> made, fs_.Lock(path, 0600));
+  KEKD_EXPECT_OK(made->SetOwnerAndMode(geteuid(), getegid(), 0640));
+}
+
 TEST_F(FileSystemTest, LockOfAnotherProcessEndsWithThatProcess) {
   const std::string path = folder_.File("lock");
   int ready[2];

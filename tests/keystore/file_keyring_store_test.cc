@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,7 +37,38 @@ using ::kekd::testing::WithOneMore;
 using ::kekd::testing::WriteTestFile;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Access = FileKeyringStore::Access;
+
+// Makes this process that user's, to whom it gives the ring's temporary folder and its key file.
+class AsUser final {
+ public:
+  AsUser(const TestRing& ring, uid_t user) : user_(user) {
+    const std::string folder = DirectoryOf(ring.key_file());
+    if (chown(folder.c_str(), user, user) != 0 || chown(ring.key_file().c_str(), user, user) != 0 ||
+        !Become(user)) {
+      abort();
+    }
+  }
+  ~AsUser() {
+    if (!BecomeRoot()) abort();
+  }
+  AsUser(const AsUser&) = delete;
+  AsUser& operator=(const AsUser&) = delete;
+
+  template <typename Function>
+  void AsRoot(Function function) const {
+    if (!BecomeRoot()) abort();
+    function();
+    if (!Become(user_)) abort();
+  }
+
+ private:
+  static bool Become(uid_t user) { return setegid(user) == 0 && seteuid(user) == 0; }
+  static bool BecomeRoot() { return seteuid(0) == 0 && setegid(0) == 0; }
+
+  const uid_t user_;
+};
 
 class FileKeyringStoreTest : public ::testing::Test {
  protected:
@@ -184,8 +218,7 @@ TEST_F(FileKeyringStoreTest, ReaderIsNotMisledByACommitMeanwhile) {
 TEST_F(FileKeyringStoreTest, KeepsTheLast32GenerationsBeforeTheCurrent) {
   MakeRing(40);
   for (uint64_t generation = 1; generation <= 40; ++generation) {
-    EXPECT_EQ(TestFileExists(ring_.generation(generation)), generation >= 8 && generation < 40)
-        << generation;
+    EXPECT_EQ(TestFileExists(ring_.generation(generation)), generation >= 8) << generation;
   }
 }
 
@@ -222,6 +255,105 @@ TEST_F(FileKeyringStoreTest, AcceptedRollbackOpensAndNeverRepeatsAGeneration) {
   // What was accepted once is not accepted again.
   RollBackTo(2);
   EXPECT_THAT(OpenStatus(), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+// The numbers of a lost branch don't come back, also if only its files know of them.
+TEST_F(FileKeyringStoreTest, KeepsALostBranchWhenTheHighWaterFileIsLostToo) {
+  MakeRing(5);
+  RollBackTo(2);
+  ASSERT_EQ(unlink(ring_.high_water().c_str()), 0);
+  EXPECT_THAT(OpenStatus(), StatusIs(absl::StatusCode::kDataLoss,
+                                     AllOf(HasSubstr("missing"), HasSubstr(ring_.generation(5)))));
+  std::vector<std::string> lost;
+  for (uint64_t generation = 1; generation <= 5; ++generation) {
+    lost.push_back(ReadTestFile(ring_.generation(generation)));
+  }
+  KEKD_ASSERT_OK(AcceptRollback(2));
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Open());
+  for (uint64_t expected = 6; expected <= 8; ++expected) {
+    KEKD_ASSERT_OK_AND_ASSIGN(const auto next, CommitOne(*store));
+    EXPECT_EQ(next->generation(), expected);
+  }
+  for (uint64_t generation = 1; generation <= 5; ++generation) {
+    EXPECT_EQ(ReadTestFile(ring_.generation(generation)), lost[generation - 1]) << generation;
+  }
+}
+
+TEST_F(FileKeyringStoreTest, NamesTheCopyThatUndoesARollbackIfThereIsOne) {
+  MakeRing(5);
+  RollBackTo(2);
+  ASSERT_EQ(unlink(ring_.generation(5).c_str()), 0);
+  EXPECT_THAT(OpenStatus(),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr("rolled back"), HasSubstr(ring_.generation(4) + ", or"))));
+  for (const uint64_t generation : {3, 4}) {
+    ASSERT_EQ(unlink(ring_.generation(generation).c_str()), 0);
+  }
+  EXPECT_THAT(OpenStatus(),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr("from a backup"), Not(HasSubstr(ring_.generation(5))))));
+}
+
+TEST_F(FileKeyringStoreTest, CommitRemovesNoOtherRecordThatHasTheNumber) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Create());
+  KEKD_ASSERT_OK(CommitOne(*store));
+  WriteTestFile(ring_.generation(2), "of another branch");
+  const std::string record = ReadTestFile(ring_.record());
+  EXPECT_THAT(CommitOne(*store),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr(ring_.generation(2)), HasSubstr("move"))));
+  EXPECT_EQ(ReadTestFile(ring_.generation(2)), "of another branch");
+  EXPECT_EQ(ReadTestFile(ring_.record()), record);
+  ASSERT_EQ(unlink(ring_.generation(2).c_str()), 0);
+  KEKD_EXPECT_OK(CommitOne(*store));
+}
+
+TEST_F(FileKeyringStoreTest, CommitRefusesToCountOver) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Create());
+  const std::string last = ring_.generation(std::numeric_limits<uint64_t>::max());
+  WriteTestFile(last, "");
+  EXPECT_THAT(CommitOne(*store), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(last)));
+  EXPECT_EQ((*store->Load())->generation(), 1u);
+}
+
+TEST_F(FileKeyringStoreTest, CommitRefusesWhatIsNoSuccessor) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Create());
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto two, CommitOne(*store));
+  Keyring::Parts parts = two->parts();
+  parts.versions.pop_back();
+  EXPECT_THAT(store->Commit(*Keyring::Create(parts), 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  parts = two->parts();
+  parts.ring_key_wraps.clear();
+  EXPECT_THAT(store->Commit(*Keyring::Create(parts), 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ((*store->Load())->generation(), 2u);
+}
+
+// One bad sector must not lose what was acknowledged.
+TEST_F(FileKeyringStoreTest, HasTheNewestRecordTwice) {
+  const auto expect_two = [&](uint64_t generation) {
+    EXPECT_EQ(ReadTestFile(ring_.generation(generation)), ReadTestFile(ring_.record()));
+    EXPECT_NE(FileSystem::System().GetInfo(ring_.generation(generation))->inode,
+              FileSystem::System().GetInfo(ring_.record())->inode);
+  };
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Create());
+  expect_two(1);
+  KEKD_ASSERT_OK(CommitOne(*store));
+  expect_two(2);
+}
+
+TEST_F(FileKeyringStoreTest, CommitIsDoneWhenOnlyTheSecondCopyFails) {
+  MakeRing(1);
+  FaultInjectingFileSystem fs;
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Open(Access::kExclusive, fs));
+  fs.Inject({.call = 1, .call_name = "Link", .error = EIO});
+  KEKD_ASSERT_OK(CommitOne(*store));
+  EXPECT_TRUE(fs.injected_all());
+  EXPECT_FALSE(TestFileExists(ring_.generation(2)));
+  const std::string second = ReadTestFile(ring_.record());
+  KEKD_ASSERT_OK(CommitOne(*store));
+  EXPECT_EQ(ReadTestFile(ring_.generation(2)), second);
 }
 
 TEST_F(FileKeyringStoreTest, AcceptsNoRollbackWhereThereIsNone) {
@@ -274,6 +406,35 @@ TEST_F(FileKeyringStoreTest, FinishesACommitThatWasCutOffBeforeTheHighWaterFile)
   EXPECT_THAT(OpenStatus(), StatusIs(absl::StatusCode::kDataLoss));
 }
 
+// kekd must start also if the disk of the state folder is full or read-only.
+TEST_F(FileKeyringStoreTest, ServesANewerRecordThanTheHighWaterFileThatCanNotBeRaised) {
+  MakeRing(2);
+  const std::string high_water_of_2 = ReadTestFile(ring_.high_water());
+  {
+    KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Open());
+    KEKD_ASSERT_OK(CommitOne(*store));
+  }
+  WriteTestFile(ring_.high_water(), high_water_of_2);
+  FaultInjectingFileSystem fs;
+  // What is not known to be durable is not served.
+  fs.Inject({.call_name = "SyncDirectory", .error = EIO});
+  EXPECT_THAT(ring_.Open(Access::kExclusive, fs), StatusIs(absl::StatusCode::kInternal));
+  fs.Inject({.call_name = "CreateFile", .error = EROFS});
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Open(Access::kExclusive, fs));
+  EXPECT_TRUE(fs.injected_all());
+  EXPECT_EQ(ReadTestFile(ring_.high_water()), high_water_of_2);
+  // A commit insists on it, before it writes anything.
+  fs.Inject({.call_name = "CreateFile", .error = EROFS});
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto current, store->Load());
+  EXPECT_EQ(current->generation(), 3u);
+  fs.Inject({.call_name = "CreateFile", .error = EROFS});
+  const std::string record = ReadTestFile(ring_.record());
+  EXPECT_FALSE(store->Commit(WithOneMore(*current), 3).ok());
+  EXPECT_TRUE(fs.injected_all());
+  EXPECT_EQ(ReadTestFile(ring_.record()), record);
+  KEKD_EXPECT_OK(store->Commit(WithOneMore(*current), 3));
+}
+
 TEST_F(FileKeyringStoreTest, CorruptRecordNamesTheFileAndTheCommandThatHelps) {
   MakeRing(2);
   std::string record = ReadTestFile(ring_.record());
@@ -294,17 +455,45 @@ TEST_F(FileKeyringStoreTest, VerifyTellsGoodCopiesFromBad) {
   WriteTestFile(ring_.generation(1), "");
   WriteTestFile(ring_.record() + ".007", "nobody's");
   KEKD_ASSERT_OK_AND_ASSIGN(const auto reports, FileKeyringStore::Verify(ring_.Options()));
-  ASSERT_EQ(reports.size(), 5u);
+  ASSERT_EQ(reports.size(), 6u);
   EXPECT_EQ(reports[0].path, ring_.record());
   EXPECT_THAT(reports[0].status, StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_EQ(reports[1].path, ring_.generation(4));
+  EXPECT_EQ(reports[1].path, ring_.generation(5));
+  EXPECT_EQ(reports[2].path, ring_.generation(4));
+  for (size_t i = 1; i <= 2; ++i) {
+    KEKD_EXPECT_OK(reports[i].status);
+    EXPECT_EQ(reports[i].generation, 6 - i);
+  }
+  EXPECT_EQ(reports[3].path, ring_.generation(3));
+  EXPECT_THAT(reports[3].status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("exchanged")));
+  EXPECT_EQ(reports[3].generation, 2u);
+  KEKD_EXPECT_OK(reports[4].status);
+  EXPECT_THAT(reports[5].status, StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST_F(FileKeyringStoreTest, VerifyTellsTheGenerationOfACopyThatIsNotAuthentic) {
+  MakeRing(3);
+  for (const std::string& path : {ring_.record(), ring_.generation(2)}) {
+    std::string bytes = ReadTestFile(path);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    WriteTestFile(path, bytes);
+  }
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto reports, FileKeyringStore::Verify(ring_.Options()));
+  ASSERT_EQ(reports.size(), 4u);
+  EXPECT_EQ(reports[0].generation, 3u);
+  EXPECT_THAT(reports[0].status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("HMAC")));
   KEKD_EXPECT_OK(reports[1].status);
-  EXPECT_EQ(reports[1].generation, 4u);
-  EXPECT_EQ(reports[2].path, ring_.generation(3));
-  EXPECT_THAT(reports[2].status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("exchanged")));
   EXPECT_EQ(reports[2].generation, 2u);
+  EXPECT_THAT(reports[2].status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("HMAC")));
   KEKD_EXPECT_OK(reports[3].status);
-  EXPECT_THAT(reports[4].status, StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST_F(FileKeyringStoreTest, VerifyReadsTheKeyFileOnce) {
+  MakeRing(4);
+  FaultInjectingFileSystem fs;
+  KEKD_ASSERT_OK(FileKeyringStore::Verify(ring_.Options(fs)));
+  const std::vector<std::string> calls = fs.calls();
+  EXPECT_EQ(std::count(calls.begin(), calls.end(), "ReadSecretFile " + ring_.key_file()), 1);
 }
 
 TEST_F(FileKeyringStoreTest, VerifyTellsOfARollback) {
@@ -333,6 +522,57 @@ TEST_F(FileKeyringStoreTest, CreatesNoRingInAFolderThatOthersCanWriteTo) {
   std::filesystem::create_directory(ring_.directory());
   ASSERT_EQ(chmod(ring_.directory().c_str(), 0770), 0);
   EXPECT_THAT(ring_.Create(), StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
+TEST_F(FileKeyringStoreTest, RefusesAStateFolderThatOthersCanWriteTo) {
+  MakeRing(1);
+  ASSERT_EQ(chmod(ring_.state_directory().c_str(), 0777), 0);
+  for (const Access access : {Access::kReadOnly, Access::kExclusive}) {
+    EXPECT_THAT(OpenStatus(access), StatusIs(absl::StatusCode::kPermissionDenied,
+                                             HasSubstr("chmod 0700 " + ring_.state_directory())));
+  }
+}
+
+TEST_F(FileKeyringStoreTest, RefusesFoldersOfAnotherUser) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give folders away";
+  MakeRing(1);
+  ASSERT_EQ(chown(ring_.state_directory().c_str(), 1234, 0), 0);
+  EXPECT_THAT(OpenStatus(),
+              StatusIs(absl::StatusCode::kPermissionDenied,
+                       AllOf(HasSubstr(ring_.state_directory()), HasSubstr("uid 1234"))));
+  // Root works for the user of the ring's folder.
+  ASSERT_EQ(chown(ring_.directory().c_str(), 1234, 0), 0);
+  KEKD_EXPECT_OK(OpenStatus());
+  // Anybody else works for himself only.
+  ASSERT_EQ(chmod(ring_.directory().c_str(), 0755), 0);
+  const AsUser user(ring_, 4321);
+  EXPECT_THAT(OpenStatus(Access::kReadOnly),
+              StatusIs(absl::StatusCode::kPermissionDenied,
+                       AllOf(HasSubstr(ring_.directory()), HasSubstr("uid 1234"))));
+}
+
+// Only root can give files away, and a group that the user is not in nobody else can give.
+TEST_F(FileKeyringStoreTest, WorksForAUserInAFolderOfAnotherGroup) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  const AsUser user(ring_, 1234);
+  for (const std::string& folder : {ring_.directory(), ring_.state_directory()}) {
+    std::filesystem::create_directory(folder);
+    ASSERT_EQ(chmod(folder.c_str(), 0700), 0);
+    user.AsRoot([&] { ASSERT_EQ(chown(folder.c_str(), 1234, 4321), 0); });
+  }
+  MakeRing(2);
+  KEKD_EXPECT_OK(OpenStatus());
+}
+
+TEST_F(FileKeyringStoreTest, GivesAwayNoFileThatTheLockIsALinkTo) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  MakeRing(1);
+  ASSERT_EQ(chown(ring_.directory().c_str(), 1234, 4321), 0);
+  const std::string lock = ring_.record() + ".lock";
+  ASSERT_EQ(unlink(lock.c_str()), 0);
+  ASSERT_EQ(link(ring_.key_file().c_str(), lock.c_str()), 0);
+  EXPECT_THAT(OpenStatus(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(lock)));
+  EXPECT_EQ(FileSystem::System().GetInfo(ring_.key_file())->owner, 0u);
 }
 
 // root's tool must not take a file away from the daemon's user, the lock neither.

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/length_prefixed.h"
 #include "kekd/keyring/v1/keyring.pb.h"
 #include "tests/keystore/test_ring.h"
@@ -198,6 +199,59 @@ TEST_F(KeyringRecordTest, RefusesValuesThatBreakTheRules) {
   body = good;
   body.mutable_versions(0)->set_algorithm(3);
   expect_refused(body, absl::StatusCode::kUnimplemented);
+}
+
+// Whoever can write to the folder must not be able to exhaust the memory of who reads it.
+TEST_F(KeyringRecordTest, RefusesMoreFieldsThanARingMayHaveBeforeItParsesThem) {
+  const auto expect_refused = [&](const std::string& body) {
+    EXPECT_THAT(UnverifiedRecord::Parse(Signed(body)),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("more fields than")));
+  };
+  const auto repeat = [](const std::string& bytes, size_t count) {
+    std::string all;
+    for (size_t i = 0; i < count; ++i) all += bytes;
+    return all;
+  };
+  expect_refused(repeat(std::string("\x22\x00", 2), Keyring::kMaxWraps + 1));
+  expect_refused(repeat(std::string("\x2a\x00", 2), Keyring::kMaxVersions + 1));
+  expect_refused(repeat(std::string("\x2a\x00", 2), (kMaxRecordBytes - 100) / 2));
+  expect_refused(repeat(std::string("\x32\x00", 2), Keyring::kMaxAppliedRequests + 1));
+  // The wraps of one version: 65 empty ones, field 9.
+  expect_refused("\x2a\x82\x01" + repeat(std::string("\x4a\x00", 2), Keyring::kMaxWraps + 1));
+  // Unknown fields, which protobuf would keep: groups, and a version as a number.
+  expect_refused(repeat("\x7b\x7c", 1000));
+  expect_refused(repeat(std::string("\x28\x00", 2), 1000));
+  // Lengths that lead out of the body, and out of the version.
+  expect_refused("\x2a\x7f");
+  expect_refused(std::string("\x2a\x02\x4a\x7f\x0a\x00", 6));
+}
+
+TEST_F(KeyringRecordTest, RefusesARecordThatIsLargerThanAny) {
+  const std::string name(kMaxRecordBytes, 'x');
+  keyring::v1::KeyringBody body;
+  body.set_name(name);
+  EXPECT_THAT(UnverifiedRecord::Parse(Signed(body.SerializeAsString())),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("of the largest")));
+}
+
+TEST_F(KeyringRecordTest, HasRoomForAFullRing) {
+  Keyring::Parts parts = EmptyTestKeyring().parts();
+  parts.identity.name = std::string(63, 'r');
+  for (uint32_t number = 1; number <= Keyring::kMaxVersions; ++number) {
+    KeyVersion version = TestVersion(number);
+    version.canary = absl::StrCat(std::string(70, 'c'), absl::Dec(number, absl::kZeroPad8));
+    version.key_id =
+        *KeyId::Derive(parts.identity, number, version.backend, AsBytes(version.canary));
+    version.material.wraps[0].blob = std::string(72, 'w');
+    version.state = number < Keyring::kMaxVersions ? KeyState::kDeactivated : KeyState::kActive;
+    version.activation_time = version.deactivation_time = version.compromise_time = kNow;
+    parts.versions.push_back(std::move(version));
+  }
+  KEKD_ASSERT_OK_AND_ASSIGN(const Keyring ring, Keyring::Create(std::move(parts)));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::string bytes, EncodeRecord(ring, *ring_key_));
+  EXPECT_LT(bytes.size(), kMaxRecordBytes / 2);
+  KEKD_ASSERT_OK_AND_ASSIGN(const Keyring decoded, Decode(bytes));
+  EXPECT_EQ(decoded.versions(), ring.versions());
 }
 
 // What could not be read again must not be written: the ring would be lost.

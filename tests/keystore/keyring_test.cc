@@ -214,5 +214,23 @@ TEST(KeyStateTest, OnlyTheActiveOneEncryptsAndAllButTheDestroyedDecrypt) {
   EXPECT_FALSE(CanDecrypt(KeyState::kDestroyed));
 }
 
+TEST(KeyringTest, SuccessorKeepsTheRingItsVersionsAndItsWraps) {
+  const Keyring before = WithOneMore(WithOneMore(EmptyTestKeyring()));
+  const auto check = [&](const auto& change) {
+    Keyring::Parts parts = before.parts();
+    change(parts);
+    return Keyring::Create(std::move(parts))->CheckSucceeds(before);
+  };
+  const auto refused = StatusIs(absl::StatusCode::kFailedPrecondition);
+  KEKD_EXPECT_OK(before.CheckSucceeds(before));
+  KEKD_EXPECT_OK(WithOneMore(before).CheckSucceeds(before));
+  EXPECT_THAT(check([](Keyring::Parts& parts) { parts.identity.name = "other"; }), refused);
+  EXPECT_THAT(check([](Keyring::Parts& parts) { parts.ring_key_wraps.clear(); }), refused);
+  EXPECT_THAT(check([](Keyring::Parts& parts) { parts.versions.pop_back(); }), refused);
+  EXPECT_THAT(check([](Keyring::Parts& parts) { parts.versions[0].canary += "x"; }), refused);
+  EXPECT_THAT(check([](Keyring::Parts& parts) { parts.versions[1].key_id = KeyId("prod.2.x"); }),
+              refused);
+}
+
 }  // namespace
 }  // namespace kekd

@@ -78,7 +78,7 @@ class Offline(KekctlTestCase):
             self.assertIs(version["compromised"], False)
         report = self.kekctl_json("keyring", "verify")
         self.assertTrue(report["good"])
-        self.assertEqual([copy["generation"] for copy in report["copies"]], [3, 2, 1])
+        self.assertEqual([copy["generation"] for copy in report["copies"]], [3, 3, 2, 1])
         for verb in (["key", "list"], ["keyring", "show"], ["keyring", "verify"]):
             self.assertIn(listed["versions"][1]["keyId"], self.kekctl(*verb))
 
@@ -109,7 +109,7 @@ class Offline(KekctlTestCase):
         result = self.run_kekctl("-o", "json", "keyring", "verify", expect=5)
         report = json.loads(result.stdout)
         self.assertFalse(report["good"])
-        self.assertEqual([copy["good"] for copy in report["copies"]], [False, True])
+        self.assertEqual([copy["good"] for copy in report["copies"]], [False, True, True])
         self.assertIn("not good", result.stderr)
         self.assertEqual(record.read_bytes(), damaged, "something was written")
 

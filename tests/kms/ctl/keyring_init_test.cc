@@ -4,16 +4,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <filesystem>
 #include <string>
 
 #include "base/unique_fd.h"
 #include "kms/ctl/commands.h"
+#include "tests/fakes/fault_injecting_file_system.h"
 #include "tests/kms/ctl/test_command.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekd {
 namespace {
 
+using ::kekd::testing::FaultInjectingFileSystem;
 using ::kekd::testing::ReadTestFile;
 using ::kekd::testing::StatusIs;
 using ::kekd::testing::TestCommand;
@@ -24,7 +28,11 @@ using ::testing::Not;
 
 class KeyringInitTest : public ::testing::Test {
  protected:
-  absl::StatusOr<CommandResult> Init() { return KeyringInit(command_.Context(), {}); }
+  absl::StatusOr<CommandResult> Init(FileSystem& fs = FileSystem::System()) {
+    CommandContext context = command_.Context();
+    context.fs = &fs;
+    return KeyringInit(context, {});
+  }
   std::string KeyFile() const { return command_.folder().File("ring.key"); }
   std::string Record() const { return command_.folder().File("ring/keyring"); }
 
@@ -103,6 +111,58 @@ TEST_F(KeyringInitTest, RefusesAWorldReadableKeyFile) {
   chmod(KeyFile().c_str(), 0644);
   EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("chmod 0600")));
   EXPECT_TRUE(TestFileExists(KeyFile()));
+}
+
+TEST_F(KeyringInitTest, TouchesNothingBesideAKeyFileThatIsThere) {
+  KEKD_ASSERT_OK(Init());
+  ASSERT_EQ(rename(command_.folder().File("ring").c_str(), command_.folder().File("old").c_str()),
+            0);
+  WriteTestFile(KeyFile() + ".tmp", "somebody's");
+  KEKD_ASSERT_OK(Init());
+  EXPECT_EQ(ReadTestFile(KeyFile() + ".tmp"), "somebody's");
+}
+
+TEST_F(KeyringInitTest, RemovesNoTemporaryFileOfOthers) {
+  WriteTestFile(KeyFile() + ".tmp", "somebody's");
+  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(".tmp")));
+  EXPECT_EQ(ReadTestFile(KeyFile() + ".tmp"), "somebody's");
+  EXPECT_FALSE(TestFileExists(KeyFile()));
+}
+
+// What can't be looked at may be there: no key file is made or removed on such an answer.
+TEST_F(KeyringInitTest, TakesNoFileForMissingThatItCantLookAt) {
+  FaultInjectingFileSystem fs;
+  fs.Inject({.call_name = "GetInfo", .error = EIO});
+  EXPECT_THAT(Init(fs), StatusIs(absl::StatusCode::kInternal, HasSubstr("EIO")));
+  EXPECT_FALSE(TestFileExists(KeyFile()));
+}
+
+TEST_F(KeyringInitTest, LeavesNothingOrAllThatARingNeedsAfterEveryFault) {
+  const std::string state = command_.folder().File("state");
+  for (size_t call = 0;; ++call) {
+    SCOPED_TRACE(call);
+    ASSERT_LT(call, 300u);
+    for (const char* path : {"ring", "state", "ring.key", "ring.key.tmp"}) {
+      std::filesystem::remove_all(command_.folder().File(path));
+    }
+    FaultInjectingFileSystem fs;
+    fs.Inject({.call = call, .error = EIO});
+    const absl::Status status = Init(fs).status();
+    if (!fs.injected_all()) {
+      KEKD_EXPECT_OK(status);
+      break;
+    }
+    if (TestFileExists(Record())) {
+      KEKD_EXPECT_OK(KeyList(command_.Context()));  // with its key file
+      continue;
+    }
+    EXPECT_FALSE(status.ok());
+    EXPECT_TRUE(!TestFileExists(state) || std::filesystem::is_empty(state));
+    EXPECT_FALSE(TestFileExists(KeyFile() + ".tmp"));
+    if (TestFileExists(KeyFile())) {
+      EXPECT_THAT(status.message(), HasSubstr(KeyFile() + " was made"));
+    }
+  }
 }
 
 TEST_F(KeyringInitTest, NamesTheFolderThatIsMissing) {
