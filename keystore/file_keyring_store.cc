@@ -81,7 +81,8 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockFolder(const Options& options) {
   if (absl::IsUnavailable(lock.status())) {
     return absl::UnavailableError(absl::StrCat(
         "the keyring in ", options.directory,
-        " is in use by another process (kekd, or another kekctl); only one may write to it"));
+        " is in use by another process (kekd, or another kekctl); only one may write to it: "
+        "stop that one first"));
   }
   KEKD_RETURN_IF_ERROR(lock.status());
   // The lock file too belongs to the folder's owner, or the daemon could not take it after root's
@@ -118,7 +119,8 @@ absl::StatusOr<OpenedRecord> ReadRecord(const Options& options, const std::strin
 absl::Status NoKeyring(const Options& options) {
   return absl::NotFoundError(
       absl::StrCat("there is no keyring in ", options.directory,
-                   "; 'kekctl keyring init' makes one, a backup brings a lost one back"));
+                   ". If there was one, bring it back from a copy: a new one can't read what the "
+                   "old one encrypted. 'kekctl keyring init' makes the first one"));
 }
 
 // Before anything is locked: where there is no ring, no lock file is left behind.

@@ -104,10 +104,16 @@ class KeyFileWrapper final : public RingKeyWrapper {
   absl::StatusOr<std::unique_ptr<const Aead>> WrappingKey(const RingIdentity& ring) const {
     FileInfo info;
     // Twice the size: room for line ends that an editor or a shell added.
-    KEKD_ASSIGN_OR_RETURN(const SecretBytes content,
-                          fs_.ReadSecretFile(path_, 2 * kLineSize, &info));
+    absl::StatusOr<SecretBytes> content = fs_.ReadSecretFile(path_, 2 * kLineSize, &info);
+    if (absl::IsNotFound(content.status())) {
+      return absl::NotFoundError(
+          absl::StrCat("key file ", path_,
+                       " does not exist: put your copy of it back, nothing else opens this "
+                       "keyring"));
+    }
+    if (!content.ok()) return content.status();
     KEKD_RETURN_IF_ERROR(CheckAccess(info));
-    KEKD_ASSIGN_OR_RETURN(const SecretBytes secret, ParseKeyFile(content, path_));
+    KEKD_ASSIGN_OR_RETURN(const SecretBytes secret, ParseKeyFile(*content, path_));
     KEKD_ASSIGN_OR_RETURN(SecretBytes key,
                           HkdfSha256(secret, ring.ring_uuid.bytes(), "kekd/key-file-wrap/1"));
     return CreateAead(Algorithm::kXaes256Gcm, std::move(key), random_);

@@ -132,6 +132,10 @@ absl::StatusOr<Keyring> Keyring::WithNewVersion(KeyVersion version) const {
 absl::StatusOr<Keyring> Keyring::WithPromoted(uint32_t number, absl::Time now) const {
   KEKD_ASSIGN_OR_RETURN(Parts next, PartsFor(number));
   KeyVersion& promoted = next.versions[number - 1];
+  if (promoted.state == KeyState::kActive) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("key version ", number, " is the primary already"));
+  }
   if (promoted.state != KeyState::kPreActivation) {
     return absl::FailedPreconditionError(absl::StrCat(
         "key version ", number, " is ", ToString(promoted.state),

@@ -120,6 +120,11 @@ absl::StatusOr<CommandResult> PrintEncryptionConfig(const CommandContext& contex
       .phase = verb.phase};
   KEKD_RETURN_IF_ERROR(ValidateEncryptionConfig(options));
   CommandResult result;
+  if (!options.phase.has_value()) {
+    result.note =
+        "these are two files: of one with both, kube-apiserver reads phase 1 only, which encrypts "
+        "nothing; write them with --phase 1 and --phase 2";
+  }
   result.output = context.format == OutputFormat::kJson ? EncryptionConfigJson(options)
                                                         : EncryptionConfigYaml(options);
   return result;

@@ -147,7 +147,8 @@ std::string Describe(const KeyringConfig& keyring, const admin::v1::Keyring& vie
   for (const UnlockConfig& unlock : keyring.unlock) {
     const bool is_new = std::find(new_key_files.begin(), new_key_files.end(), unlock.key_file) !=
                         new_key_files.end();
-    absl::StrAppend(&text, "  key file     ", unlock.key_file, is_new ? " (new)" : "", "\n");
+    absl::StrAppend(&text, "  key file     ", unlock.key_file,
+                    is_new ? " (new)" : " (was there already)", "\n");
   }
   absl::StrAppend(
       &text,
@@ -155,7 +156,8 @@ std::string Describe(const KeyringConfig& keyring, const admin::v1::Keyring& vie
       "has\n"
       "both has the keys, and without the key file everything encrypted with them is lost for "
       "ever.\n"
-      "Then start kekd; 'kekctl encryption-config' prints what kube-apiserver needs.\n");
+      "Then start kekd; 'kekctl encryption-config --phase 1' prints what kube-apiserver needs "
+      "first.\n");
   return text;
 }
 

@@ -16,6 +16,7 @@ absl::StatusOr<std::shared_ptr<const OpenKeyring>> ReadKeyringFiles(FileSystem& 
                         FileKeyringStore::Open(StoreOptions(fs, config, keyring),
                                                FileKeyringStore::Access::kReadOnly));
   KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Keyring> loaded, store->Load());
+  KEKD_RETURN_IF_ERROR(CheckName(*loaded, keyring));
   const std::shared_ptr<const BackendSet> backends = MakeBackends(*store);
   return OpenKeyring::Open(std::move(loaded), *backends, nullptr, deadline);
 }

@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -25,11 +24,6 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
   std::unique_ptr<ServedKeyring> served(new ServedKeyring(keyring));
   KEKD_ASSIGN_OR_RETURN(served->writer_, OpenForWriting(fs, config, keyring, deadline));
   const std::shared_ptr<const OpenKeyring> opened = served->writer_->current()->Get();
-  if (!(opened->keyring().identity().name == keyring.name)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the keyring in ", keyring.directory, " is named \"", opened->keyring().identity().name,
-        "\", the configuration calls it \"", keyring.name, "\"; correct the name or the folder"));
-  }
   served->health_ = std::make_shared<KeyringHealth>();
   served->monitor_ =
       std::make_unique<HealthMonitor>(*served->writer_, *served->health_, Clock::System());

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
@@ -44,6 +45,13 @@ std::shared_ptr<const BackendSet> MakeBackends(const FileKeyringStore& store) {
   return backends;
 }
 
+absl::Status CheckName(const Keyring& keyring, const KeyringConfig& config) {
+  if (keyring.identity().name == config.name) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the keyring in ", config.directory, " is named \"", keyring.identity().name,
+      "\", the configuration calls it \"", config.name, "\"; correct the name or the folder"));
+}
+
 absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, const Config& config,
                                                               const KeyringConfig& keyring,
                                                               absl::Time deadline) {
@@ -51,11 +59,14 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, co
                         FileKeyringStore::Open(StoreOptions(fs, config, keyring),
                                                FileKeyringStore::Access::kExclusive));
   std::shared_ptr<const BackendSet> backends = MakeBackends(*store);
-  return KeyringWriter::Create({.store = std::move(store),
-                                .backends = std::move(backends),
-                                .random = &RandomSource::System(),
-                                .clock = &Clock::System()},
-                               deadline);
+  KEKD_ASSIGN_OR_RETURN(std::unique_ptr<KeyringWriter> writer,
+                        KeyringWriter::Create({.store = std::move(store),
+                                               .backends = std::move(backends),
+                                               .random = &RandomSource::System(),
+                                               .clock = &Clock::System()},
+                                              deadline));
+  KEKD_RETURN_IF_ERROR(CheckName(writer->current()->Get()->keyring(), keyring));
+  return writer;
 }
 
 }  // namespace kekd

@@ -20,6 +20,10 @@ FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
 // The backends that the keyring's key versions may name.
 std::shared_ptr<const BackendSet> MakeBackends(const FileKeyringStore& store);
 
+// FailedPrecondition unless the keyring on the disk has the name that the configuration gives it: a
+// change must not go to another ring than the one that was meant.
+absl::Status CheckName(const Keyring& keyring, const KeyringConfig& config);
+
 // Opens the keyring for writing (Unavailable if another process has it) with all its keys.
 absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, const Config& config,
                                                               const KeyringConfig& keyring,

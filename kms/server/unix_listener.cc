@@ -49,6 +49,11 @@ absl::StatusOr<Address> MakeAddress(absl::string_view path) {
 absl::Status CheckFolder(FileSystem& fs, absl::string_view path) {
   const std::string folder = DirectoryOf(path);
   absl::StatusOr<FileInfo> info = fs.GetInfo(folder);
+  if (absl::IsNotFound(info.status())) {
+    return absl::NotFoundError(absl::StrCat("the folder ", folder,
+                                            " of the socket does not exist; "
+                                            "make it first (systemd: RuntimeDirectory=kekd)"));
+  }
   if (!info.ok()) {
     return WithContext(info.status(), absl::StrCat("the folder of the socket ", path));
   }

@@ -131,7 +131,9 @@ class Offline(KekctlTestCase):
         self.assertEqual(self.files(), ["kekd.yaml"])
 
     def test_encryption_config(self):
-        both = self.kekctl("encryption-config", "--resources", "secrets,configmaps")
+        result = self.run_kekctl("encryption-config", "--resources", "secrets,configmaps")
+        both = result.stdout
+        self.assertIn("two files", result.stderr)  # one file with both would be read as phase 1 only
         self.assertEqual(both.count("kind: EncryptionConfiguration"), 2)
         self.assertEqual(both.count("\n---\n"), 1)
         self.assertIn(f"endpoint: unix://{self.folder}/kekd.sock\n", both)

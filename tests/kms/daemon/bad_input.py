@@ -154,6 +154,8 @@ class BadInputTest(unittest.TestCase):
     def test_name_that_is_not_the_rings(self):
         self.edit_configuration("name: e2e", "name: other")
         self.assert_kekd_ends(REFUSED, '\\"e2e\\"', '\\"other\\"')
+        for arguments in (["key", "list"], ["key", "create"]):
+            self.assert_kekctl_ends(REFUSED, arguments, '"e2e"', '"other"')
 
     def test_typo_in_the_configuration(self):
         self.edit_configuration("stateDirectory", "stateDirectroy")

@@ -109,7 +109,7 @@ TEST_F(UnixListenerTest, RefusesAFolderOfSomebodyElse) {
 
 TEST_F(UnixListenerTest, NamesAMissingFolder) {
   EXPECT_THAT(Bind(folder_.File("missing/kekd.sock")),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("folder of the socket")));
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("does not exist; make it")));
 }
 
 TEST_F(UnixListenerTest, TakesPathsUpToTheSystemsLimit) {
