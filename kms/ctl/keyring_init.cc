@@ -92,7 +92,7 @@ class NewKeyFiles final {
     for (const UnlockConfig& unlock : keyring.unlock) {
       KEKD_RETURN_IF_ERROR(ExpectFolderOf(fs_, unlock.key_file));
       // Nothing is written, not even a temporary file, beside a key file that is there.
-      const absl::Status found = fs_.GetInfo(unlock.key_file).status();
+      absl::Status found = fs_.GetInfo(unlock.key_file).status();
       if (found.ok()) continue;
       if (!absl::IsNotFound(found)) return found;
       const absl::Status made =

@@ -27,6 +27,10 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Sooner than by the deadline for the preface, and still no matter on a busy machine.
+const absl::Duration kBeforePrefaceTimeout =
+    ConnectionAcceptor::kPrefaceTimeout - absl::Milliseconds(100);
+
 class KmsServerTest : public ::testing::Test {
  protected:
   KmsServerTest() : service_(ring_.current(), health_) {
@@ -196,7 +200,7 @@ TEST_F(KmsServerTest, ClosesWhatDoesNotSpeakHttp2AtOnce) {
        {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02", "PRI * HTTP/1"}) {
     const UniqueFd peer = Connect();
     ASSERT_GT(send(peer.get(), words.data(), words.size(), MSG_NOSIGNAL), 0);
-    EXPECT_TRUE(EndsWithin(peer, absl::Seconds(1))) << words;
+    EXPECT_TRUE(EndsWithin(peer, kBeforePrefaceTimeout)) << words;
   }
 }
 
@@ -217,7 +221,7 @@ TEST_F(KmsServerTest, ClosesSilentPeersInTimeAndServesOthersMeanwhile) {
 TEST_F(KmsServerTest, BoundsSilentPeersAndDropsTheOldestFirst) {
   std::vector<UniqueFd> silent;
   for (size_t i = 0; i < ConnectionAcceptor::kMaxPending + 1; ++i) silent.push_back(Connect());
-  EXPECT_TRUE(EndsWithin(silent.front(), absl::Seconds(1)));
+  EXPECT_TRUE(EndsWithin(silent.front(), kBeforePrefaceTimeout));
   v2::StatusResponse status;
   EXPECT_TRUE(Status(*Client(), &status).ok());
 }
@@ -244,7 +248,7 @@ TEST_F(KmsServerTest, BoundsItsConnections) {
   for (size_t i = 0; i < ConnectionAcceptor::kMaxConnections; ++i) connect();
   WaitForConnections(ConnectionAcceptor::kMaxConnections);
   connect();
-  EXPECT_TRUE(EndsWithin(peers.back(), absl::Seconds(1)));
+  EXPECT_TRUE(EndsWithin(peers.back(), absl::Seconds(10)));
   peers.clear();
   WaitForConnections(0);
   v2::StatusResponse status;
