@@ -8,9 +8,9 @@
 namespace kekd {
 
 // A status whose message is "what: Text of the error (ENAME)" and whose code is the canonical one
-// for the error (for example ENOENT: NotFound, EACCES and EPERM: PermissionDenied, ENOSPC and EDQUOT:
-// ResourceExhausted, EEXIST: AlreadyExists, EAGAIN and ECONNREFUSED: Unavailable, else Internal).
-// `what` names the call and its object, e.g. "fsync /var/lib/kekd/ring".
+// for the error (for example ENOENT: NotFound, EACCES and EPERM: PermissionDenied, ENOSPC and
+// EDQUOT: ResourceExhausted, EEXIST: AlreadyExists, EAGAIN and ECONNREFUSED: Unavailable, else
+// Internal). `what` names the call and its object, e.g. "fsync /var/lib/kekd/ring".
 absl::Status PosixError(int error, absl::string_view what);
 
 }  // namespace kekd
