@@ -56,7 +56,9 @@ uint8_t* MapSecretPages(uint8_t* at, size_t size) {
 }
 
 void* LibcryptoMalloc(size_t size, const char*, int) {
-  return size == 0 ? nullptr : SecretArena::Instance().Allocate(size);
+  if (size == 0) return nullptr;
+  SecretArena& arena = SecretArena::Instance();
+  return size > SecretArena::kWorkingBytes ? arena.AllocateWorking(size) : arena.Allocate(size);
 }
 
 void LibcryptoFree(void* block, const char*, int) { SecretArena::Instance().Deallocate(block); }
@@ -70,7 +72,8 @@ void* LibcryptoRealloc(void* block, size_t size, const char* file, int line) {
   }
   const size_t usable = arena.UsableSize(block);
   if (size <= usable) return block;
-  void* grown = arena.Allocate(size);
+  void* grown = LibcryptoMalloc(size, file, line);
+  if (grown == nullptr) return nullptr;
   memcpy(grown, block, usable);
   arena.Deallocate(block);
   return grown;
@@ -83,14 +86,16 @@ struct Header {
   uint64_t size;    // bytes of the whole block with this header
 };
 constexpr uint32_t kLive = 0x6b656b64;
+constexpr uint32_t kWorkingShift = 64;  // no size class: memory of more than kWorkingBytes
 
 // The header of a block that is handed out. Anything else (a second free, an overflow of the block
 // before) must not go on in a process that holds keys.
 Header HeaderOf(const void* block, size_t header_bytes, uint32_t largest_shift) {
   Header header;
   memcpy(&header, static_cast<const uint8_t*>(block) - header_bytes, sizeof(header));
-  if (header.cookie != kLive || header.shift > largest_shift ||
-      (header.shift != 0 && header.size != uint64_t{1} << header.shift)) {
+  const bool sized = header.shift == 0 || header.shift == kWorkingShift ||
+                     (header.shift <= largest_shift && header.size == uint64_t{1} << header.shift);
+  if (header.cookie != kLive || !sized) {
     fprintf(stderr, "kekd: a block of secret memory was freed twice or overwritten\n");
     abort();
   }
@@ -167,6 +172,19 @@ void* SecretArena::AllocateLargeLocked(size_t needed) {
   return region.base;
 }
 
+void* SecretArena::AllocateWorking(size_t usable) {
+  const size_t size = RoundUp(usable + kHeaderBytes, PageSize());
+  void* const mapped =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  madvise(mapped, size, MADV_DONTFORK);
+  madvise(mapped, size, MADV_DONTDUMP);
+  (void)mlock(mapped, size);
+  const Header header{kLive, kWorkingShift, size};
+  memcpy(mapped, &header, sizeof(header));
+  return static_cast<uint8_t*>(mapped) + kHeaderBytes;
+}
+
 void* SecretArena::Allocate(size_t size) {
   if (size > SIZE_MAX / 2) DieOutOfMemory(size);
   const size_t needed = size + kHeaderBytes;
@@ -199,6 +217,10 @@ void SecretArena::Deallocate(void* block) noexcept {
   const Header header = HeaderOf(block, kHeaderBytes, kLargestShift);
   uint8_t* const start = static_cast<uint8_t*>(block) - kHeaderBytes;
   OPENSSL_cleanse(start, header.size);
+  if (header.shift == kWorkingShift) {
+    munmap(start, header.size);
+    return;
+  }
   MutexLock lock(&mu_);
   used_bytes_ -= header.size;
   if (header.shift == 0) {

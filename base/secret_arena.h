@@ -23,6 +23,8 @@ namespace kekd {
 // needed at once.
 class SecretArena final {
  public:
+  static constexpr size_t kWorkingBytes = size_t{4} << 20;
+
   struct Stats {
     size_t mapped_bytes = 0;    // in all regions, without guard pages
     size_t unlocked_bytes = 0;  // of those, in regions that mlock(2) refused
@@ -37,6 +39,11 @@ class SecretArena final {
   // space it ends, as with operator new. If memory can be had but not locked, it is handed out all
   // the same and told by LockStatus(), because a daemon that is already serving must not die of it.
   void* Allocate(size_t size);
+  // Working memory, of which libcrypto asks for more than kWorkingBytes at once when it makes a key
+  // from a passphrase (scrypt: 128 MiB). It is locked if the limit allows it, counts for nothing in
+  // LockStatus() and GetStats(), and goes back to the kernel when it is given back. Zero; null if
+  // there is none, which libcrypto reports.
+  void* AllocateWorking(size_t size);
   // Wipes the block and takes it back. Null is fine.
   void Deallocate(void* block) noexcept;
   // The block's usable size, at least what was asked for.

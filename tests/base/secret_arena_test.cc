@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -267,6 +268,23 @@ TEST_F(SecretArenaDeathTest, LibcryptoAllocatesFromItOnceInstalled) {
     _exit(0);
   };
   EXPECT_EXIT(install(), ExitedWithCode(0), "");
+}
+
+TEST(SecretArenaTest, GivesWorkingMemoryBackToTheKernel) {
+  const SecretArena::Stats before = Arena().GetStats();
+  constexpr size_t kSize = size_t{64} << 20;
+  auto* const working = static_cast<uint8_t*>(Arena().AllocateWorking(kSize));
+  ASSERT_NE(working, nullptr);
+  EXPECT_TRUE(HoldsOnly(working, kSize, 0));
+  EXPECT_GE(Arena().UsableSize(working), kSize);
+  working[kSize - 1] = 1;
+  EXPECT_EQ(Arena().GetStats().mapped_bytes, before.mapped_bytes);
+  Arena().Deallocate(working);
+  // Its pages are gone: mincore(2) knows of none.
+  unsigned char resident = 0;
+  const auto page = reinterpret_cast<uintptr_t>(working) & ~uintptr_t{4095};
+  EXPECT_EQ(mincore(reinterpret_cast<void*>(page), 1, &resident), -1);
+  EXPECT_EQ(Arena().GetStats().unlocked_bytes, before.unlocked_bytes);
 }
 
 TEST(SecretArenaTest, TakesPagesThatTheKernelHidesFromItselfWhereThereAreAny) {

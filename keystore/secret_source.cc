@@ -1,0 +1,115 @@
+#include "keystore/secret_source.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+
+namespace kekd {
+namespace {
+
+constexpr absl::string_view kUnitCredentials = "/run/credentials/kekd.service";
+
+// Editors and shells add a line end that nobody meant.
+absl::StatusOr<SecretBytes> WithoutLineEnd(SecretBytes secret, absl::string_view what) {
+  absl::string_view text = AsText(secret.Reveal(SecretAccessToken()));
+  if (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+  if (!text.empty() && text.back() == '\r') text.remove_suffix(1);
+  if (text.empty()) return absl::DataLossError(absl::StrCat(what, " is empty"));
+  secret.Truncate(text.size());
+  return secret;
+}
+
+absl::StatusOr<SecretBytes> ReadSecret(FileSystem& fs, absl::string_view path, FileInfo* info) {
+  // Room for the line end.
+  return fs.ReadSecretFile(path, SecretSource::kMaxSecretBytes + 2, info);
+}
+
+class FileSecretSource final : public SecretSource {
+ public:
+  FileSecretSource(FileSystem& fs, absl::string_view what, absl::string_view path,
+                   std::optional<uid_t> other_owner)
+      : fs_(fs), what_(what), path_(path), other_owner_(other_owner) {}
+
+  std::string Describe() const override { return absl::StrCat(what_, " ", path_); }
+
+  absl::StatusOr<SecretBytes> Read() const override {
+    FileInfo info;
+    absl::StatusOr<SecretBytes> content = ReadSecret(fs_, path_, &info);
+    if (absl::IsNotFound(content.status())) {
+      return absl::NotFoundError(
+          absl::StrCat(Describe(), " does not exist: put your copy of it back"));
+    }
+    if (!content.ok()) return content.status();
+    if (info.owner != 0 && info.owner != geteuid() && info.owner != other_owner_) {
+      return absl::PermissionDeniedError(absl::StrFormat(
+          "%s belongs to uid %d, who could read and replace it; give it to root or to kekd's user "
+          "(chown)",
+          Describe(), info.owner));
+    }
+    if ((info.mode & 077) != 0) {
+      return absl::PermissionDeniedError(
+          absl::StrFormat("%s has mode %04o: others than its owner have rights on it; run 'chmod "
+                          "0600 %s' and consider what is in it as known to them",
+                          Describe(), info.mode, path_));
+    }
+    return WithoutLineEnd(*std::move(content), Describe());
+  }
+
+ private:
+  FileSystem& fs_;
+  const std::string what_;
+  const std::string path_;
+  const std::optional<uid_t> other_owner_;
+};
+
+class CredentialSecretSource final : public SecretSource {
+ public:
+  CredentialSecretSource(FileSystem& fs, absl::string_view name) : fs_(fs), name_(name) {}
+
+  std::string Describe() const override { return absl::StrCat("credential ", name_); }
+
+  absl::StatusOr<SecretBytes> Read() const override {
+    const char* const folder = getenv("CREDENTIALS_DIRECTORY");
+    const std::string path =
+        JoinPath(folder != nullptr ? absl::string_view(folder) : kUnitCredentials, name_);
+    FileInfo info;
+    absl::StatusOr<SecretBytes> content = ReadSecret(fs_, path, &info);
+    if (absl::IsNotFound(content.status())) {
+      return absl::NotFoundError(absl::StrCat(
+          Describe(), " is not there (", path, "): the unit needs LoadCredential=", name_,
+          ":FILE or LoadCredentialEncrypted=", name_,
+          ":FILE, and what runs outside of it CREDENTIALS_DIRECTORY"));
+    }
+    if (!content.ok()) return content.status();
+    if ((info.owner != 0 && info.owner != geteuid()) || (info.mode & 027) != 0) {
+      return absl::PermissionDeniedError(
+          absl::StrFormat("%s (%s, uid %d, mode %04o) is not as systemd makes it: others could "
+                          "have read or replaced it",
+                          Describe(), path, info.owner, info.mode));
+    }
+    return WithoutLineEnd(*std::move(content), Describe());
+  }
+
+ private:
+  FileSystem& fs_;
+  const std::string name_;
+};
+
+}  // namespace
+
+std::unique_ptr<SecretSource> CreateFileSecretSource(FileSystem& fs, absl::string_view what,
+                                                     absl::string_view path,
+                                                     std::optional<uid_t> other_owner) {
+  return std::make_unique<FileSecretSource>(fs, what, path, other_owner);
+}
+
+std::unique_ptr<SecretSource> CreateCredentialSecretSource(FileSystem& fs, absl::string_view name) {
+  return std::make_unique<CredentialSecretSource>(fs, name);
+}
+
+}  // namespace kekd

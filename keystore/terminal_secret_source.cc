@@ -1,0 +1,126 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/mutex.h"
+#include "base/posix_error.h"
+#include "base/status_macros.h"
+#include "base/unique_fd.h"
+#include "keystore/secret_source.h"
+
+namespace kekd {
+namespace {
+
+// Nothing is echoed as long as this lives. Signals end the line instead of the process meanwhile,
+// so that no terminal is left mute.
+class EchoOff final {
+ public:
+  static absl::StatusOr<std::unique_ptr<EchoOff>> On(int fd) {
+    std::unique_ptr<EchoOff> off(new EchoOff(fd));
+    if (tcgetattr(fd, &off->before_) != 0) return PosixError(errno, "tcgetattr of the terminal");
+    termios muted = off->before_;
+    muted.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
+    muted.c_lflag |= ICANON;
+    if (tcsetattr(fd, TCSAFLUSH, &muted) != 0) {
+      return PosixError(errno, "tcsetattr of the terminal");
+    }
+    off->muted_ = true;
+    return off;
+  }
+  ~EchoOff() {
+    if (muted_) tcsetattr(fd_, TCSAFLUSH, &before_);
+  }
+  EchoOff(const EchoOff&) = delete;
+  EchoOff& operator=(const EchoOff&) = delete;
+
+ private:
+  explicit EchoOff(int fd) : fd_(fd) {}
+
+  const int fd_;
+  termios before_ = {};
+  bool muted_ = false;
+};
+
+void Say(int fd, absl::string_view text) {
+  // What can't be said is no reason not to read.
+  if (write(fd, text.data(), text.size()) < 0) return;
+}
+
+// One line, without its end, straight into locked memory.
+absl::StatusOr<SecretBytes> ReadLine(int fd) {
+  SecretBytes line(SecretSource::kMaxSecretBytes + 1);
+  const absl::Span<uint8_t> out = line.RevealMutable(SecretAccessToken());
+  constexpr uint8_t kInterrupt = 3;  // Ctrl-C, which is a byte while signals are off
+  size_t size = 0;
+  while (size < out.size()) {
+    const ssize_t got = read(fd, out.data() + size, 1);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return PosixError(errno, "read from the terminal");
+    if (got == 0 || out[size] == '\n') {
+      line.Truncate(size);
+      return line;
+    }
+    if (out[size] == kInterrupt) return absl::CancelledError("interrupted");
+    ++size;
+  }
+  return absl::OutOfRangeError(
+      absl::StrCat("more than ", SecretSource::kMaxSecretBytes, " bytes were typed"));
+}
+
+class TerminalSecretSource final : public SecretSource {
+ public:
+  TerminalSecretSource(absl::string_view what, AskTwice twice) : what_(what), twice_(twice) {}
+
+  std::string Describe() const override { return "the passphrase typed at the terminal"; }
+
+  absl::StatusOr<SecretBytes> Read() const override {
+    MutexLock lock(&mu_);
+    if (secret_.empty()) {
+      KEKD_ASSIGN_OR_RETURN(secret_, Ask());
+    }
+    return secret_.Clone();
+  }
+
+ private:
+  absl::StatusOr<SecretBytes> Ask() const {
+    const UniqueFd terminal(open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (!terminal.valid()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the passphrase for ", what_,
+          " is to be typed, but there is no terminal: give it in a file or as a credential"));
+    }
+    KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<EchoOff> off, EchoOff::On(terminal.get()));
+    Say(terminal.get(), absl::StrCat("Passphrase for ", what_, ": "));
+    absl::StatusOr<SecretBytes> first = ReadLine(terminal.get());
+    Say(terminal.get(), "\n");
+    KEKD_RETURN_IF_ERROR(first.status());
+    if (first->empty()) return absl::InvalidArgumentError("an empty passphrase was typed");
+    if (twice_ == AskTwice::kNo) return first;
+    Say(terminal.get(), "The same once more: ");
+    absl::StatusOr<SecretBytes> second = ReadLine(terminal.get());
+    Say(terminal.get(), "\n");
+    KEKD_RETURN_IF_ERROR(second.status());
+    if (SecretBytes::ConstantTimeEquals(*first, *second)) return first;
+    return absl::InvalidArgumentError("the two passphrases differ; try again");
+  }
+
+  const std::string what_;
+  const AskTwice twice_;
+  mutable Mutex mu_;
+  mutable SecretBytes secret_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+std::unique_ptr<SecretSource> CreateTerminalSecretSource(absl::string_view what, AskTwice twice) {
+  return std::make_unique<TerminalSecretSource>(what, twice);
+}
+
+}  // namespace kekd
