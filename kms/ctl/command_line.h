@@ -39,10 +39,16 @@ struct CheckVerb {
   uint32_t count = 0;  // Encrypt and Decrypt calls to measure
 };
 struct ConfigCheckVerb {};
+struct ResourceOfKeyring {
+  std::string resource;
+  std::string keyring;
+};
 struct EncryptionConfigVerb {
   std::vector<std::string> resources;
-  std::optional<int> phase;   // 1 or 2; both if not given
-  std::string provider_name;  // empty: "kekd-<keyring>"
+  std::optional<int> phase;            // 1 or 2; both if not given
+  std::string provider_name;           // empty: "kekd-<keyring>"
+  bool per_resource = false;           // a provider entry for each of `resources`
+  std::vector<ResourceOfKeyring> map;  // if there are any, instead of `resources`
 };
 
 using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,

@@ -96,19 +96,21 @@ Json LatencyObject(const std::optional<CheckReport::Latency>& latency) {
 }
 
 Json EncryptionConfigObject(const EncryptionConfigOptions& options, int phase) {
-  Json kms = {{"kms", Json{{"apiVersion", "v2"},
-                           {"name", options.provider_name},
-                           {"endpoint", options.endpoint},
-                           {"timeout", "3s"}}}};
-  Json identity = {{"identity", Json::object()}};
-  Json providers = Json::array();
-  providers.push_back(phase == 1 ? identity : kms);
-  providers.push_back(phase == 1 ? kms : identity);
-  Json resources = Json::array();
-  resources.push_back(Json{{"resources", options.resources}, {"providers", std::move(providers)}});
+  Json rules = Json::array();
+  for (const EncryptionRule& rule : options.rules) {
+    Json kms = {{"kms", Json{{"apiVersion", "v2"},
+                             {"name", rule.provider_name},
+                             {"endpoint", rule.endpoint},
+                             {"timeout", "3s"}}}};
+    Json identity = {{"identity", Json::object()}};
+    Json providers = Json::array();
+    providers.push_back(phase == 1 ? identity : kms);
+    providers.push_back(phase == 1 ? kms : identity);
+    rules.push_back(Json{{"resources", rule.resources}, {"providers", std::move(providers)}});
+  }
   return {{"apiVersion", "apiserver.config.k8s.io/v1"},
           {"kind", "EncryptionConfiguration"},
-          {"resources", std::move(resources)}};
+          {"resources", std::move(rules)}};
 }
 
 }  // namespace
