@@ -49,8 +49,8 @@ class Cluster:
             self._etcd.start()
         return self._etcd
 
-    def kekd(self, name="kekd", socket=None):
-        kekd = Kekd(self.folder, name, socket)
+    def kekd(self, name="kekd", socket=None, **options):
+        kekd = Kekd(self.folder, name, socket, **options)
         self._kekds.append(kekd)
         return kekd
 
@@ -65,7 +65,11 @@ class Cluster:
 
     def stored(self, name):
         """The envelope of a Secret as it lies in etcd."""
-        return parse(self.etcd.raw_value(secret_key(name)))
+        return self.stored_at(secret_key(name))
+
+    def stored_at(self, key):
+        """The envelope at an etcd key."""
+        return parse(self.etcd.raw_value(key))
 
     def destroy(self, keep=False):
         # An API server that loses its etcd hangs; it goes first.

@@ -19,25 +19,41 @@ class KekctlError(Exception):
 
 
 class Kekd:
-    """Owns a keyring, a configuration and a process; the socket may be shared with another Kekd that runs at another time."""
+    """Owns a configuration, a process and a keyring, or several; the socket may be shared with another Kekd that runs at
+    another time.
 
-    def __init__(self, folder, name="kekd", socket=None, ring=RING):
+    A second and further rings are named by `more_rings`; each has its folder, key file and socket beside the first one's,
+    with its name in theirs.
+    """
+
+    def __init__(self, folder, name="kekd", socket=None, ring=RING, more_rings=()):
         self.name = name
         self.folder = folder / name
         self.ring = ring
+        self.rings = [ring, *more_rings]
         self.socket = str(socket or self.folder / "kekd.sock")
         self.config = self.folder / "kekd.yaml"
-        for part in ("", "state", "keyring"):
+        for part in ("", "state"):
             (self.folder / part).mkdir(mode=0o700, exist_ok=True)
+        for ring_name in self.rings:
+            self.keyring_folder(ring_name).mkdir(mode=0o700, exist_ok=True)
         self.config.write_text(self._configuration())
         self.process = Process(name, [parts.program("kekd"), "--config", self.config], self.folder / "kekd.log")
 
     @property
     def endpoint(self):
-        return f"unix://{self.socket}"
+        # The name of an abstract socket is the URL's path without the slash that every path begins with.
+        return f"unix:///{self.socket}" if self.socket.startswith("@") else f"unix://{self.socket}"
+
+    def keyring_folder(self, ring=None):
+        return self._beside("keyring", ring)
+
+    def key_file(self, ring=None):
+        return self._beside("keyring.key", ring)
 
     def init(self):
-        self.kekctl("keyring", "init")
+        for ring in self.rings:
+            self.kekctl("keyring", "init", "--keyring", ring)
         return self
 
     def start(self):
@@ -65,13 +81,13 @@ class Kekd:
     def kekctl_json(self, *arguments):
         return json.loads(self.kekctl("-o", "json", *arguments))
 
-    def status(self):
-        """What kekd says of this keyring."""
+    def status(self, ring=None):
+        """What kekd says of a keyring, the first if none is named."""
         rings = self.kekctl_json("status")["keyrings"]
-        return next(ring for ring in rings if ring["name"] == self.ring)
+        return next(one for one in rings if one["name"] == (ring or self.ring))
 
-    def key_id(self):
-        return self.status()["keyId"]
+    def key_id(self, ring=None):
+        return self.status(ring)["keyId"]
 
     def versions(self):
         return {version["version"]: version for version in self.kekctl_json("key", "list")["versions"]}
@@ -84,9 +100,16 @@ class Kekd:
         self.kekctl("key", "promote", str(created))
         return self.versions()[created]["keyId"]
 
+    def _beside(self, name, ring):
+        """The first ring's files have plain names."""
+        return self.folder / (name if ring in (None, self.ring) else f"{ring}-{name}")
+
+    def _socket(self, ring):
+        return self.socket if ring == self.ring else str(self._beside("kekd.sock", ring))
+
     def _configuration(self):
-        paths = {name: json.dumps(str(self.folder / name)) for name in ("state", "admin.sock", "keyring", "keyring.key")}
-        return f"""\
+        paths = {name: json.dumps(str(self.folder / name)) for name in ("state", "admin.sock")}
+        text = f"""\
 apiVersion: kekd.dev/v1
 kind: KekdConfiguration
 stateDirectory: {paths["state"]}
@@ -94,10 +117,14 @@ admin:
   socket:
     path: {paths["admin.sock"]}
 keyrings:
-- name: {self.ring}
-  directory: {paths["keyring"]}
-  unlock:
-  - keyFile: {paths["keyring.key"]}
-  socket:
-    path: {json.dumps(self.socket)}
 """
+        for ring in self.rings:
+            text += f"""\
+- name: {ring}
+  directory: {json.dumps(str(self.keyring_folder(ring)))}
+  unlock:
+  - keyFile: {json.dumps(str(self.key_file(ring)))}
+  socket:
+    path: {json.dumps(self._socket(ring))}
+"""
+        return text

@@ -39,6 +39,11 @@ def kube_apiserver():
     return _get("kube-apiserver", *([version] if version else []))
 
 
+def kubectl():
+    """kubectl's binary, always of the pinned version."""
+    return _get("kubectl")
+
+
 def etcd():
     """(etcd, etcdctl); KEKD_ETCD_VERSION chooses another than Debian's."""
     path = _get("etcd", os.environ.get("KEKD_ETCD_VERSION") or "debian")
