@@ -1,14 +1,13 @@
 #include "kms/config/yaml_reader.h"
 
 #include <algorithm>
-#include <numeric>
-#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/nearest_name.h"
 
 namespace kekd {
 namespace {
@@ -35,38 +34,6 @@ absl::string_view KindName(YamlNode::Kind kind) {
   return "something else";
 }
 
-// Levenshtein's distance: how many letters to insert, drop or change.
-size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, diagonal + 1, row[j] + 1});
-    }
-  }
-  return row.back();
-}
-
-// The known name that was most likely meant; empty if none is near.
-absl::string_view Nearest(absl::string_view unknown,
-                          std::initializer_list<absl::string_view> known) {
-  if (unknown.size() > kMaxShownBytes) return "";
-  absl::string_view nearest;
-  size_t least = std::max<size_t>(2, unknown.size() / 3) + 1;
-  for (const absl::string_view name : known) {
-    const size_t distance =
-        EditDistance(absl::AsciiStrToLower(unknown), absl::AsciiStrToLower(name));
-    if (distance < least) {
-      least = distance;
-      nearest = name;
-    }
-  }
-  return nearest;
-}
-
 }  // namespace
 
 absl::Status YamlReader::ErrorAt(const YamlNode& node, absl::string_view what) const {
@@ -87,7 +54,7 @@ absl::Status YamlReader::ExpectFields(std::initializer_list<absl::string_view> f
     if (std::find(fields.begin(), fields.end(), key.scalar) != fields.end()) continue;
     std::string message = absl::StrCat("unknown field ", Shown(key.scalar));
     if (!path_.empty()) absl::StrAppend(&message, " in ", path_);
-    const absl::string_view nearest = Nearest(key.scalar, fields);
+    const absl::string_view nearest = NearestName(key.scalar, fields);
     if (nearest.empty()) {
       absl::StrAppend(&message, "; known are ", absl::StrJoin(fields, ", "));
     } else {

@@ -2,67 +2,26 @@
 #ifndef KEKD_KMS_CTL_COMMAND_LINE_H_
 #define KEKD_KMS_CTL_COMMAND_LINE_H_
 
-#include <cstdint>
-#include <optional>
 #include <string>
-#include <variant>
-#include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/uuid.h"
+#include "kms/ctl/verbs.h"
 
 namespace kekd {
 
 enum class OutputFormat { kTable, kJson };
 
-// One struct a verb, with what it takes beside the common options.
-struct PrintText {  // --help, --version
-  std::string text;
-};
-struct KeyringInitVerb {
-  std::optional<Uuid> cluster_id;
-};
-struct KeyringShowVerb {};
-struct KeyringVerifyVerb {};
-struct KeyringAcceptRollbackVerb {
-  uint64_t generation = 0;
-};
-struct KeyListVerb {};
-struct KeyCreateVerb {
-  std::string backend;
-};
-struct KeyPromoteVerb {
-  uint32_t version = 0;
-};
-struct StatusVerb {};
-struct CheckVerb {
-  uint32_t count = 0;  // Encrypt and Decrypt calls to measure
-};
-struct ConfigCheckVerb {};
-struct ResourceOfKeyring {
-  std::string resource;
-  std::string keyring;
-};
-struct EncryptionConfigVerb {
-  std::vector<std::string> resources;
-  std::optional<int> phase;            // 1 or 2; both if not given
-  std::string provider_name;           // empty: "kekd-<keyring>"
-  bool per_resource = false;           // a provider entry for each of `resources`
-  std::vector<ResourceOfKeyring> map;  // if there are any, instead of `resources`
-};
-
-using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
-                          KeyringAcceptRollbackVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb,
-                          StatusVerb, CheckVerb, ConfigCheckVerb, EncryptionConfigVerb>;
-
 struct CommandLine {
   std::string config_path;
+  bool config_is_default = false;  // --config was not given
+  bool needs_config = false;       // the verb can't be carried out without the configuration
   OutputFormat format = OutputFormat::kTable;
   std::string keyring;  // empty: the only one of the configuration
   Verb verb;
 };
 
-// InvalidArgument, saying what is wrong and where to read on, for anything but a command line.
+// Reads a command line as the command tree describes it. InvalidArgument, saying what is wrong and
+// what was probably meant, for anything else.
 absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv);
 
 }  // namespace kekd

@@ -10,6 +10,7 @@
 #include "kms/config/config.h"
 #include "kms/config/exit_code.h"
 #include "kms/ctl/command_line.h"
+#include "kms/ctl/verbs.h"
 
 namespace kekd {
 

@@ -8,6 +8,8 @@
 #include <utility>
 #include <variant>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "base/file_system.h"
@@ -71,11 +73,19 @@ struct Dispatch {
   }
 };
 
+absl::StatusOr<Config> ReadConfig(FileSystem& fs, const CommandLine& line) {
+  absl::StatusOr<Config> config = LoadConfig(fs, line.config_path);
+  if (config.ok() || !line.config_is_default) return config;
+  return absl::Status(
+      config.status().code(),
+      absl::StrCat(config.status().message(), "; --config FILE names another configuration"));
+}
+
 absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
   FileSystem& fs = FileSystem::System();
   Config config;
-  if (!std::holds_alternative<PrintText>(line.verb)) {
-    KEKD_ASSIGN_OR_RETURN(config, LoadConfig(fs, line.config_path));
+  if (line.needs_config) {
+    KEKD_ASSIGN_OR_RETURN(config, ReadConfig(fs, line));
   }
   const CommandContext context = {.fs = &fs,
                                   .config = &config,

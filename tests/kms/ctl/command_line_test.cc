@@ -7,15 +7,14 @@
 #include <vector>
 
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_directory.h"
 
 namespace kekd {
 namespace {
 
-using ::kekd::testing::ReadTestFile;
 using ::kekd::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
@@ -43,7 +42,8 @@ T VerbOf(const absl::StatusOr<CommandLine>& line) {
 TEST(CommandLineTest, TakesCommonOptionsBeforeAndAfterTheVerb) {
   for (const std::vector<const char*>& arguments :
        {std::vector<const char*>{"--config", "c", "-o", "json", "status"},
-        std::vector<const char*>{"status", "--output=json", "--config=c"}}) {
+        std::vector<const char*>{"status", "--output=json", "--config=c"},
+        std::vector<const char*>{"-ojson", "status", "--config", "c"}}) {
     KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine line, Parse(arguments));
     EXPECT_EQ(line.config_path, "c");
     EXPECT_EQ(line.format, OutputFormat::kJson);
@@ -78,20 +78,64 @@ TEST(CommandLineTest, ReadsTheOptionsOfEncryptionConfig) {
 }
 
 TEST(CommandLineTest, TakesTheKeyringsName) {
-  KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine line, ParseVerb({"key", "list", "--keyring", "dev"}));
-  EXPECT_EQ(line.keyring, "dev");
+  for (const std::vector<const char*>& arguments :
+       {std::vector<const char*>{"key", "list", "--keyring", "dev"},
+        std::vector<const char*>{"key", "--keyring", "dev", "list"},
+        std::vector<const char*>{"--keyring=dev", "key", "list"}}) {
+    KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine line, ParseVerb(arguments));
+    EXPECT_EQ(line.keyring, "dev");
+  }
+  EXPECT_THAT(ParseVerb({"--keyring", "dev", "status"}),
+              StatusIs(kInvalid, HasSubstr("\"status\" takes no --keyring")));
+}
+
+TEST(CommandLineTest, TakesTheUsualConfigurationIfNoneIsGiven) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine line, Parse({"status"}));
+  EXPECT_EQ(line.config_path, "/etc/kekd/kekd.yaml");
+  EXPECT_TRUE(line.config_is_default);
+  EXPECT_TRUE(line.needs_config);
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine given, ParseVerb({"status"}));
+  EXPECT_FALSE(given.config_is_default);
 }
 
 TEST(CommandLineTest, RefusesWhatIsNoCommandLine) {
-  EXPECT_THAT(Parse({"status"}), StatusIs(kInvalid, HasSubstr("--config FILE is missing")));
-  EXPECT_THAT(Parse({}), StatusIs(kInvalid, HasSubstr("a verb is missing")));
-  EXPECT_THAT(ParseVerb({"key"}), StatusIs(kInvalid, HasSubstr("a verb is missing")));
-  EXPECT_THAT(ParseVerb({"kye", "list"}), StatusIs(kInvalid, HasSubstr("\"kye\"")));
-  EXPECT_THAT(ParseVerb({"status", "--verbose"}), StatusIs(kInvalid, HasSubstr("--verbose")));
-  EXPECT_THAT(ParseVerb({"-o", "yaml", "status"}), StatusIs(kInvalid, HasSubstr("\"yaml\"")));
-  EXPECT_THAT(ParseVerb({"key", "promote"}), StatusIs(kInvalid, HasSubstr("VERSION")));
-  EXPECT_THAT(ParseVerb({"--config", "d", "status"}), StatusIs(kInvalid, HasSubstr("--config")));
-  EXPECT_THAT(ParseVerb({"status", "extra"}), StatusIs(kInvalid, HasSubstr("extra")));
+  const auto refused = [](const char* text) { return StatusIs(kInvalid, HasSubstr(text)); };
+  EXPECT_THAT(Parse({}), refused("a verb is missing"));
+  EXPECT_THAT(ParseVerb({"key"}), refused("a verb is missing after \"key\": list, create or"));
+  EXPECT_THAT(ParseVerb({"-o", "yaml", "status"}),
+              refused("--output must be table or json, and is \"yaml\""));
+  EXPECT_THAT(ParseVerb({"key", "promote"}), refused("VERSION is missing"));
+  EXPECT_THAT(ParseVerb({"key", "promote", "2", "3"}), refused("no further argument, and \"3\""));
+  EXPECT_THAT(ParseVerb({"status", "extra"}), refused("no argument, and \"extra\""));
+  EXPECT_THAT(ParseVerb({"--config", "d", "status"}), refused("--config is given twice"));
+  EXPECT_THAT(ParseVerb({"check", "--count", "1", "--count=2"}), refused("--count is given twice"));
+  EXPECT_THAT(ParseVerb({"check", "--count"}), refused("--count needs a value: --count N"));
+  EXPECT_THAT(ParseVerb({"check", "--count="}), refused("--count needs a value"));
+  EXPECT_THAT(ParseVerb({"--count", "1", "check"}), refused("unknown option \"--count\""));
+  EXPECT_THAT(ParseVerb({"keyring", "accept-rollback"}), refused("--generation N is missing"));
+  EXPECT_THAT(ParseVerb({"status", "--help=yes"}), refused("--help takes no value"));
+}
+
+TEST(CommandLineTest, SaysWhatWasProbablyMeant) {
+  const auto refused = [](const char* text) { return StatusIs(kInvalid, HasSubstr(text)); };
+  EXPECT_THAT(Parse({"keyrng", "show"}),
+              refused("unknown verb \"keyrng\"; did you mean \"keyring\"?"));
+  EXPECT_THAT(Parse({"keyrng", "--help"}), refused("did you mean \"keyring\"?"));
+  EXPECT_THAT(Parse({"key", "promte"}),
+              refused("unknown verb \"key promte\"; did you mean \"promote\"?"));
+  EXPECT_THAT(Parse({"key", "xyzzy"}), refused("there is list, create or promote"));
+  EXPECT_THAT(Parse({"check", "--cuont=5"}),
+              refused("unknown option \"--cuont\"; did you mean \"--count\"?"));
+  EXPECT_THAT(Parse({"--confg", "c", "check"}), refused("did you mean \"--config\"?"));
+  EXPECT_THAT(Parse({"status", "--frobnicate"}), refused("there is --config, --output or --help"));
+  EXPECT_THAT(Parse({"status", "-x\x1b[2J"}), refused("unknown option \"-x\""));
+  EXPECT_THAT(Parse({"\x1b[2J"}), refused("unknown verb \"\\x1b[2J\""));
+}
+
+TEST(CommandLineTest, TakesEverythingAfterTwoDashesForAnArgument) {
+  EXPECT_EQ(VerbOf<KeyPromoteVerb>(ParseVerb({"key", "promote", "--", "2"})).version, 2u);
+  EXPECT_THAT(ParseVerb({"key", "promote", "--", "--help"}),
+              StatusIs(kInvalid, HasSubstr("VERSION must be a number")));
 }
 
 TEST(CommandLineTest, RefusesWhatIsNoNumber) {
@@ -101,7 +145,7 @@ TEST(CommandLineTest, RefusesWhatIsNoNumber) {
   EXPECT_THAT(ParseVerb({"key", "promote", "--", "-1"}), StatusIs(kInvalid));
   EXPECT_THAT(ParseVerb({"check", "--count", "1000001"}), StatusIs(kInvalid));
   EXPECT_THAT(ParseVerb({"encryption-config", "--phase", "3"}),
-              StatusIs(kInvalid, HasSubstr("from 1 to 2")));
+              StatusIs(kInvalid, HasSubstr("--phase must be 1 or 2")));
 }
 
 TEST(CommandLineTest, ReadsTheClusterId) {
@@ -115,26 +159,19 @@ TEST(CommandLineTest, ReadsTheClusterId) {
   }
 }
 
-TEST(CommandLineTest, PrintsHelpAndVersionWithoutAConfiguration) {
-  EXPECT_EQ(VerbOf<PrintText>(Parse({"--help"})).text,
-            ReadTestFile(KEKD_TEST_DATA "/kekctl_help.txt"));
-  EXPECT_THAT(VerbOf<PrintText>(Parse({"--version"})).text, HasSubstr("kekctl "));
+TEST(CommandLineTest, PrintsTheVersion) {
+  EXPECT_THAT(VerbOf<PrintText>(Parse({"--version"})).text, StartsWith("kekctl "));
+  EXPECT_THAT(VerbOf<PrintText>(Parse({"status", "--version"})).text, StartsWith("kekctl "));
 }
 
-TEST(CommandLineTest, ShowsAnExampleInTheHelpOfEveryVerb) {
-  const std::vector<std::vector<const char*>> verbs = {
-      {"keyring", "init"}, {"keyring", "show"},   {"keyring", "verify"},
-      {"key", "list"},     {"key", "create"},     {"keyring", "accept-rollback"},
-      {"status"},          {"key", "promote"},    {"check"},
-      {"config", "check"}, {"encryption-config"},
-  };
-  for (std::vector<const char*> arguments : verbs) {
-    const char* const last = arguments.back();
-    arguments.push_back("--help");
-    const std::string text = VerbOf<PrintText>(Parse(arguments)).text;
-    EXPECT_THAT(text, HasSubstr("Example: kekctl --config /etc/kekd/kekd.yaml ")) << last;
-    EXPECT_THAT(text, HasSubstr(last));
-  }
+TEST(CommandLineTest, PrintsTheHelpOfTheVerbThatIsNamed) {
+  const std::string help = VerbOf<PrintText>(Parse({"key", "promote", "--help"})).text;
+  EXPECT_THAT(help, StartsWith("Usage: kekctl key promote VERSION"));
+  EXPECT_EQ(VerbOf<PrintText>(Parse({"-h", "key", "promote", "2"})).text, help);
+  EXPECT_THAT(VerbOf<PrintText>(Parse({"key", "--help"})).text,
+              StartsWith("Usage: kekctl key VERB"));
+  EXPECT_THAT(VerbOf<PrintText>(Parse({"--help"})).text,
+              StartsWith("Usage: kekctl [OPTIONS] VERB"));
 }
 
 }  // namespace

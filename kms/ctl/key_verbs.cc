@@ -1,0 +1,59 @@
+#include "base/status_macros.h"
+#include "keystore/software_key_backend.h"
+#include "kms/ctl/command_tree.h"
+
+namespace kekd {
+namespace {
+
+absl::StatusOr<Verb> ReadCreate(const VerbArguments& given) {
+  return KeyCreateVerb{given.Text("--backend")};
+}
+
+absl::StatusOr<Verb> ReadPromote(const VerbArguments& given) {
+  KEKD_ASSIGN_OR_RETURN(const uint32_t version,
+                        given.ReadNumber<uint32_t>("VERSION", 1, UINT32_MAX));
+  return KeyPromoteVerb{version};
+}
+
+}  // namespace
+
+VerbSection KeyVerbs() {
+  return {
+      .title = "Keys",
+      .groups = {{.path = "key", .summary = "look at keys, make and promote them"}},
+      .verbs = {
+          {
+              .path = "key list",
+              .summary = "the key versions of a keyring",
+              .description = "Lists the key versions of a keyring with their states and times.",
+              .examples = {"key list"},
+              .read = ReadNothing<KeyListVerb>,
+          },
+          {
+              .path = "key create",
+              .summary = "make the next key version; nothing is encrypted with it yet",
+              .description =
+                  "Makes the next key version: generated, proved by decrypting what it encrypted, "
+                  "and stored. Nothing is encrypted with it before 'kekctl key promote'.",
+              .options = {{.name = "--backend",
+                           .value = "NAME",
+                           .help = "where the key is kept",
+                           .default_value = std::string(kSoftwareBackend)}},
+              .examples = {"key create"},
+              .read = ReadCreate,
+          },
+          {
+              .path = "key promote",
+              .summary = "make it the primary: new data is encrypted with it",
+              .description =
+                  "Makes a key version the primary: new data is encrypted with it, and the former "
+                  "primary decrypts only. API servers notice it within a minute or so. What is "
+                  "stored already stays under the former key until it is written again.",
+              .arguments = {{.name = "VERSION", .help = "the number of the key version"}},
+              .examples = {"key promote 2"},
+              .read = ReadPromote,
+          },
+      }};
+}
+
+}  // namespace kekd

@@ -1,0 +1,84 @@
+#include "base/status_macros.h"
+#include "base/uuid.h"
+#include "kms/ctl/command_tree.h"
+
+namespace kekd {
+namespace {
+
+absl::StatusOr<Verb> ReadInit(const VerbArguments& given) {
+  KeyringInitVerb verb;
+  if (!given.Has("--cluster-id")) return verb;
+  const absl::StatusOr<Uuid> cluster_id = Uuid::Parse(given.Text("--cluster-id"));
+  if (!cluster_id.ok()) return WithContext(cluster_id.status(), "--cluster-id");
+  if (cluster_id->IsNil()) {
+    return absl::InvalidArgumentError("--cluster-id: the UUID must not be all zero");
+  }
+  verb.cluster_id = *cluster_id;
+  return verb;
+}
+
+absl::StatusOr<Verb> ReadAcceptRollback(const VerbArguments& given) {
+  KEKD_ASSIGN_OR_RETURN(const uint64_t generation,
+                        given.ReadNumber<uint64_t>("--generation", 1, UINT64_MAX));
+  return KeyringAcceptRollbackVerb{generation};
+}
+
+}  // namespace
+
+VerbSection KeyringVerbs() {
+  return {
+      .title = "Keyrings",
+      .groups = {{.path = "keyring", .summary = "make keyrings and look after them"}},
+      .verbs = {
+          {
+              .path = "keyring init",
+              .summary = "make a keyring, its key file if there is none, and key version 1, which "
+                         "becomes the primary",
+              .description =
+                  "Makes a keyring with key version 1 as its primary, and its key file if there is "
+                  "none. Never over a keyring that is there.",
+              .options = {{.name = "--cluster-id",
+                           .value = "UUID",
+                           .help = "what the keyrings of one cluster share; a new one if not "
+                                   "given"}},
+              .examples = {"keyring init"},
+              .read = ReadInit,
+          },
+          {
+              .path = "keyring show",
+              .summary = "what a keyring is and which keys it has",
+              .description = "Shows the names and ids of a keyring, what opens it, and its key "
+                             "versions.",
+              .examples = {"keyring show", "-o json keyring show"},
+              .read = ReadNothing<KeyringShowVerb>,
+          },
+          {
+              .path = "keyring verify",
+              .summary = "check every stored copy of a keyring and its keys",
+              .description =
+                  "Checks every copy in the keyring's folder, and that each key of the current one "
+                  "decrypts what was encrypted with it when it was made. Writes nothing.",
+              .examples = {"keyring verify"},
+              .read = ReadNothing<KeyringVerifyVerb>,
+          },
+          {
+              .path = "keyring accept-rollback",
+              .summary = "take an older keyring (a restored backup) for the newest",
+              .description =
+                  "Takes the keyring on the disk for the newest although a newer one was stored "
+                  "here before: after a backup was restored, and for nothing else. kekd must be "
+                  "stopped.\n\n"
+                  "Key versions that only newer generations had are gone then, and what they "
+                  "encrypted can't be read.",
+              .options = {{.name = "--generation",
+                           .value = "N",
+                           .help = "the generation of the keyring on the disk, as the refusal "
+                                   "named it",
+                           .required = true}},
+              .examples = {"keyring accept-rollback --generation 7"},
+              .read = ReadAcceptRollback,
+          },
+      }};
+}
+
+}  // namespace kekd

@@ -1,0 +1,90 @@
+#include "absl/strings/str_split.h"
+#include "base/status_macros.h"
+#include "kms/ctl/command_tree.h"
+
+namespace kekd {
+namespace {
+
+absl::StatusOr<Verb> ReadCheck(const VerbArguments& given) {
+  KEKD_ASSIGN_OR_RETURN(const uint32_t count, given.ReadNumber<uint32_t>("--count", 0, 1000000));
+  return CheckVerb{count};
+}
+
+absl::StatusOr<Verb> ReadEncryptionConfig(const VerbArguments& given) {
+  EncryptionConfigVerb verb;
+  verb.resources = absl::StrSplit(given.Text("--resources"), ',');
+  verb.provider_name = given.Text("--provider-name");
+  if (given.Has("--phase")) {
+    KEKD_ASSIGN_OR_RETURN(verb.phase, given.ReadNumber<int>("--phase", 1, 2));
+  }
+  return verb;
+}
+
+}  // namespace
+
+VerbSection LookingVerbs() {
+  return {
+      .title = "Looking",
+      .groups = {{.path = "config", .summary = "look after the configuration"}},
+      .verbs = {
+          {
+              .path = "status",
+              .summary = "how kekd and its keyrings are",
+              .description = "Asks a running kekd how it and its keyrings are.\n\n"
+                             "Exits with 1 if a keyring must not encrypt. One that is degraded "
+                             "serves, and is a note on standard error.",
+              .examples = {"status", "-o json status"},
+              .read = ReadNothing<StatusVerb>,
+              .takes_keyring = false,
+          },
+          {
+              .path = "check",
+              .summary = "act as an API server on kekd's socket, and measure",
+              .description =
+                  "Acts as an API server on the keyring's socket: Status, a round trip, the "
+                  "limits, "
+                  "what must be refused, and then the latency of calls, one after the other. "
+                  "Changes nothing, but the refusals are counted as failed calls and leave a "
+                  "warning in kekd's log.",
+              .options = {{.name = "--count",
+                           .value = "N",
+                           .help = "calls of each kind to measure, 0 to 1000000",
+                           .default_value = "100"}},
+              .examples = {"check", "check --count 1000"},
+              .read = ReadCheck,
+          },
+          {
+              .path = "config check",
+              .summary = "is the configuration valid",
+              .description = "Reads the configuration as kekd would.",
+              .examples = {"config check", "--config /tmp/new.yaml config check"},
+              .read = ReadNothing<ConfigCheckVerb>,
+              .takes_keyring = false,
+          },
+          {
+              .path = "encryption-config",
+              .summary = "print the EncryptionConfiguration for kube-apiserver",
+              .description =
+                  "Prints the EncryptionConfiguration for kube-apiserver, for both phases of "
+                  "turning encryption on, or for one of them as a file to use.",
+              .options = {{.name = "--resources",
+                           .value = "LIST",
+                           .help = "what to encrypt, with commas between",
+                           .default_value = "secrets"},
+                          {.name = "--phase",
+                           .value = "N",
+                           .help = "1 (read through kekd) or 2 (write through kekd); both if not "
+                                   "given",
+                           .choices = {"1", "2"}},
+                          {.name = "--provider-name",
+                           .value = "NAME",
+                           .help = "the provider's name in the configuration and in etcd; "
+                                   "kekd-KEYRING if not given"}},
+              .examples = {"encryption-config",
+                           "encryption-config --phase 1 > /etc/kubernetes/encryption-config.yaml"},
+              .read = ReadEncryptionConfig,
+          },
+      }};
+}
+
+}  // namespace kekd

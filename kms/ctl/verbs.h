@@ -1,0 +1,58 @@
+// kekctl's verbs as values.
+#ifndef KEKD_KMS_CTL_VERBS_H_
+#define KEKD_KMS_CTL_VERBS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/uuid.h"
+
+namespace kekd {
+
+// One struct a verb, with what it takes beside the common options. What each means to people stands
+// in its description (*_verbs.cc), what it does in commands.h.
+struct PrintText {  // --help, --version
+  std::string text;
+};
+struct KeyringInitVerb {
+  std::optional<Uuid> cluster_id;
+};
+struct KeyringShowVerb {};
+struct KeyringVerifyVerb {};
+struct KeyringAcceptRollbackVerb {
+  uint64_t generation = 0;
+};
+struct KeyListVerb {};
+struct KeyCreateVerb {
+  std::string backend;
+};
+struct KeyPromoteVerb {
+  uint32_t version = 0;
+};
+struct StatusVerb {};
+struct CheckVerb {
+  uint32_t count = 0;  // Encrypt and Decrypt calls to measure
+};
+struct ConfigCheckVerb {};
+struct ResourceOfKeyring {
+  std::string resource;
+  std::string keyring;
+};
+struct EncryptionConfigVerb {
+  std::vector<std::string> resources;
+  std::optional<int> phase;            // 1 or 2; both if not given
+  std::string provider_name;           // empty: "kekd-<keyring>"
+  bool per_resource = false;           // a provider entry for each of `resources`
+  std::vector<ResourceOfKeyring> map;  // if there are any, instead of `resources`
+};
+
+using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
+                          KeyringAcceptRollbackVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb,
+                          StatusVerb, CheckVerb, ConfigCheckVerb, EncryptionConfigVerb>;
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_CTL_VERBS_H_
