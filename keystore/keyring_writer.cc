@@ -1,5 +1,6 @@
 #include "keystore/keyring_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +9,16 @@
 #include "keystore/canary.h"
 
 namespace kekd {
+namespace {
+
+std::string DescribeChange(const Transition& transition, uint32_t version) {
+  const absl::string_view verb = std::holds_alternative<CreateVersion>(transition)    ? "created"
+                                 : std::holds_alternative<PromoteVersion>(transition) ? "promoted"
+                                                                                      : "changed";
+  return absl::StrCat(verb, " key version ", version);
+}
+
+}  // namespace
 
 KeyringWriter::KeyringWriter(Options options, std::shared_ptr<const OpenKeyring> opened)
     : options_(std::move(options)), current_(std::make_shared<CurrentKeyring>(std::move(opened))) {}
@@ -23,7 +34,8 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> KeyringWriter::Create(Options opt
 absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& transition,
                                                             uint64_t expected_generation,
                                                             const Uuid& request_id,
-                                                            absl::Time deadline) {
+                                                            absl::Time deadline,
+                                                            absl::string_view who) {
   MutexLock lock(&mu_);
   if (unconfirmed_) {
     KEKD_RETURN_IF_ERROR(ConfirmLocked(deadline));
@@ -33,9 +45,7 @@ absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& tr
     return Applied{before, applied->version};
   }
   if (before->keyring().generation() != expected_generation) {
-    return absl::AbortedError(
-        absl::StrCat("the keyring is of generation ", before->keyring().generation(), ", not ",
-                     expected_generation, ": somebody changed it; look at it again and repeat"));
+    return TooLateLocked(before->keyring().generation(), expected_generation);
   }
   uint32_t version = 0;
   KEKD_ASSIGN_OR_RETURN(const Keyring changed,
@@ -44,8 +54,22 @@ absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& tr
   absl::StatusOr<std::shared_ptr<const Keyring>> committed =
       options_.store->Commit(next, expected_generation);
   if (!committed.ok()) return AfterFailedCommitLocked(committed.status(), request_id, deadline);
+  last_change_ = {std::string(who), DescribeChange(transition, version), options_.clock->Now()};
   PublishLocked(*std::move(committed), deadline);
   return Applied{current_->Get(), version};
+}
+
+absl::Status KeyringWriter::TooLateLocked(uint64_t generation, uint64_t expected_generation) const {
+  std::string changed = "somebody changed it";
+  if (last_change_.has_value()) {
+    const int64_t seconds = absl::ToInt64Seconds(options_.clock->Now() - last_change_->time);
+    changed = absl::StrCat("changed ", std::max<int64_t>(0, seconds), " s ago",
+                           last_change_->who.empty() ? "" : " by ", last_change_->who, ": ",
+                           last_change_->what);
+  }
+  return absl::AbortedError(absl::StrCat("the keyring is of generation ", generation, ", not ",
+                                         expected_generation, ": ", changed,
+                                         "; look at it again and repeat"));
 }
 
 absl::StatusOr<KeyringWriter::Applied> KeyringWriter::AfterFailedCommitLocked(

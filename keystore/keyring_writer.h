@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -58,8 +60,10 @@ class KeyringWriter final {
   // whatever generation is expected. Nothing is answered as done that the store has not reported as
   // durable: a ring that a failed commit left is committed once more first. A version is promoted
   // only after its key has decrypted its canary here.
+  // `who` is told to whoever comes too late with another change.
   absl::StatusOr<Applied> Apply(const Transition& transition, uint64_t expected_generation,
-                                const Uuid& request_id, absl::Time deadline);
+                                const Uuid& request_id, absl::Time deadline,
+                                absl::string_view who = "");
 
   // Tries to open again what could not be opened, and publishes it. For the health check.
   void Reopen(absl::Time deadline);
@@ -70,6 +74,15 @@ class KeyringWriter final {
  private:
   KeyringWriter(Options options, std::shared_ptr<const OpenKeyring> opened);
 
+  // The newest change of this writer, for the loser of two changes at once.
+  struct LastChange {
+    std::string who;
+    std::string what;
+    absl::Time time;
+  };
+
+  absl::Status TooLateLocked(uint64_t generation, uint64_t expected_generation) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Keyring> ChangedLocked(const OpenKeyring& current, const Transition& transition,
                                         absl::Time deadline, uint32_t* version)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -86,6 +99,7 @@ class KeyringWriter final {
   Mutex mu_;
   // Whether what is served came from a commit that failed after it had taken place.
   bool unconfirmed_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<LastChange> last_change_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace kekd

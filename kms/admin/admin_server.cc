@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -14,17 +14,13 @@
 #include "kekd/admin/v1/admin.grpc.pb.h"
 #include "kms/admin_view/keyring_view.h"
 #include "kms/config/version.h"
-#include "kms/server/async_server.h"
 
 namespace kekd {
 namespace {
 
 namespace pb = ::kekd::admin::v1;
 
-using AsyncService = pb::Admin::AsyncService;
-
-template <typename Request, typename Response>
-using AdminCall = UnaryCall<AsyncService, Request, Response>;
+using Generated = pb::Admin::AsyncService;
 
 void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   const std::shared_ptr<const OpenKeyring> opened = ring.writer->current()->Get();
@@ -70,43 +66,21 @@ absl::StatusOr<Transition> TransitionOf(const pb::ApplyRequest& request) {
       "this kekd does not know the change that was asked for: kekctl is newer than kekd");
 }
 
-}  // namespace
+std::string WhoCalls(const CallContext& call) {
+  const std::optional<PeerCredentials> peer = call.Peer();
+  return peer.has_value() ? peer->ToString() : "an unknown process";
+}
 
-class AdminServer::Impl final {
+class AdminService final : public AsyncService<Generated> {
  public:
-  Impl(std::vector<AdministeredKeyring> keyrings, absl::Time start_time)
-      : keyrings_(std::move(keyrings)),
-        start_time_(start_time),
-        on_status_([this](const grpc::ServerContext&, pb::GetStatusRequest&,
-                          pb::GetStatusResponse& response) { return GetStatus(response); }),
-        on_keyring_([this](const grpc::ServerContext&, pb::GetKeyringRequest& request,
-                           pb::Keyring& response) { return GetKeyring(request, response); }),
-        on_apply_(
-            [this](const grpc::ServerContext& context, pb::ApplyRequest& request,
-                   pb::ApplyResponse& response) { return Apply(context, request, response); }) {}
-
-  absl::Status Start() {
-    KEKD_ASSIGN_OR_RETURN(
-        server_, AsyncServer::Start({.service = &async_service_,
-                                     .max_receive_bytes = kMaxReceiveBytes,
-                                     .expect_calls = [this](grpc::ServerCompletionQueue* queue) {
-                                       ExpectCalls(queue);
-                                     }}));
-    return absl::OkStatus();
+  AdminService(std::vector<AdministeredKeyring> keyrings, absl::Time start_time)
+      : keyrings_(std::move(keyrings)), start_time_(start_time) {
+    AddMethod(&Generated::RequestGetStatus, this, &AdminService::GetStatus);
+    AddMethod(&Generated::RequestGetKeyring, this, &AdminService::GetKeyring);
+    AddMethod(&Generated::RequestApply, this, &AdminService::Apply);
   }
-
-  AsyncServer& server() { return *server_; }
 
  private:
-  void ExpectCalls(grpc::ServerCompletionQueue* queue) {
-    AdminCall<pb::GetStatusRequest, pb::GetStatusResponse>::ExpectNext(
-        &async_service_, &AsyncService::RequestGetStatus, queue, &on_status_, nullptr);
-    AdminCall<pb::GetKeyringRequest, pb::Keyring>::ExpectNext(
-        &async_service_, &AsyncService::RequestGetKeyring, queue, &on_keyring_, nullptr);
-    AdminCall<pb::ApplyRequest, pb::ApplyResponse>::ExpectNext(
-        &async_service_, &AsyncService::RequestApply, queue, &on_apply_, nullptr);
-  }
-
   absl::StatusOr<const AdministeredKeyring*> Find(absl::string_view name) const {
     for (const AdministeredKeyring& ring : keyrings_) {
       if (ring.name == name) return &ring;
@@ -115,7 +89,8 @@ class AdminServer::Impl final {
                                             absl::Utf8SafeCHexEscape(name.substr(0, 80)), "\""));
   }
 
-  absl::Status GetStatus(pb::GetStatusResponse& response) const {
+  absl::Status GetStatus(const CallContext& /*call*/, pb::GetStatusRequest& /*request*/,
+                         pb::GetStatusResponse& response) const {
     response.set_version(kKekdVersion);
     response.set_pid(getpid());
     response.set_uptime_ms(absl::ToInt64Milliseconds(absl::Now() - start_time_));
@@ -124,29 +99,31 @@ class AdminServer::Impl final {
     return absl::OkStatus();
   }
 
-  absl::Status GetKeyring(const pb::GetKeyringRequest& request, pb::Keyring& response) const {
+  absl::Status GetKeyring(const CallContext& /*call*/, pb::GetKeyringRequest& request,
+                          pb::Keyring& response) const {
     KEKD_ASSIGN_OR_RETURN(const AdministeredKeyring* ring, Find(request.keyring()));
     const std::shared_ptr<const OpenKeyring> opened = ring->writer->current()->Get();
     response = KeyringToView(opened->keyring(), opened.get());
     return absl::OkStatus();
   }
 
-  absl::Status Apply(const grpc::ServerContext& context, const pb::ApplyRequest& request,
+  absl::Status Apply(const CallContext& call, pb::ApplyRequest& request,
                      pb::ApplyResponse& response) const {
     KEKD_ASSIGN_OR_RETURN(const AdministeredKeyring* ring, Find(request.keyring()));
     KEKD_ASSIGN_OR_RETURN(const Transition transition, TransitionOf(request));
     KEKD_ASSIGN_OR_RETURN(const Uuid request_id, Uuid::FromBytes(AsBytes(request.request_id())));
-    const absl::Time deadline =
-        std::min(absl::FromChrono(context.deadline()), absl::Now() + kMaxCallTime);
+    const absl::Time deadline = call.Deadline(kMaxAdminCallTime);
+    const std::string who = WhoCalls(call);
     absl::StatusOr<KeyringWriter::Applied> applied =
-        ring->writer->Apply(transition, request.expected_generation(), request_id, deadline);
+        ring->writer->Apply(transition, request.expected_generation(), request_id, deadline, who);
     if (!applied.ok()) {
       LogWarning("a change of the keyring was refused",
-                 {{"keyring", ring->name}, {"error", applied.status().ToString()}});
+                 {{"keyring", ring->name}, {"by", who}, {"error", applied.status().ToString()}});
       return applied.status();
     }
     const Keyring& keyring = applied->keyring->keyring();
     LogInfo("the keyring was changed", {{"keyring", ring->name},
+                                        {"by", who},
                                         {"generation", keyring.generation()},
                                         {"version", applied->version},
                                         {"state", ToString(keyring.Find(applied->version)->state)},
@@ -158,23 +135,15 @@ class AdminServer::Impl final {
 
   const std::vector<AdministeredKeyring> keyrings_;
   const absl::Time start_time_;
-  const AdminCall<pb::GetStatusRequest, pb::GetStatusResponse>::Handler on_status_;
-  const AdminCall<pb::GetKeyringRequest, pb::Keyring>::Handler on_keyring_;
-  const AdminCall<pb::ApplyRequest, pb::ApplyResponse>::Handler on_apply_;
-  AsyncService async_service_;
-  std::unique_ptr<AsyncServer> server_;  // last: it ends before what it calls
 };
 
-absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(
-    std::vector<AdministeredKeyring> keyrings, absl::Time start_time) {
-  auto impl = std::make_unique<Impl>(std::move(keyrings), start_time);
-  KEKD_RETURN_IF_ERROR(impl->Start());
-  return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));
-}
+}  // namespace
 
-AdminServer::AdminServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-AdminServer::~AdminServer() = default;
-void AdminServer::Adopt(UniqueFd connection) { impl_->server().Adopt(std::move(connection)); }
-void AdminServer::Shutdown(absl::Time deadline) { impl_->server().Shutdown(deadline); }
+absl::StatusOr<std::unique_ptr<AsyncServer>> StartAdminServer(
+    std::vector<AdministeredKeyring> keyrings, absl::Time start_time) {
+  return AsyncServer::Start(
+      std::make_unique<AdminService>(std::move(keyrings), start_time),
+      {.thread_name = "kekd-admin", .max_receive_bytes = kMaxAdminReceiveBytes});
+}
 
 }  // namespace kekd

@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "base/unique_fd.h"
 #include "keystore/keyring_writer.h"
+#include "kms/server/async_server.h"
 #include "kms/service/envelope_service.h"
 #include "kms/service/keyring_health.h"
 
@@ -30,28 +30,13 @@ struct AdministeredKeyring {
   std::function<Connections()> connections;
 };
 
-// AdminServer answers kekd.admin.v1 on a thread of its own, one call after the other: of two
-// changes at once one wins and the other is told so by the generation. Thread-safe.
-class AdminServer final {
- public:
-  static constexpr int kMaxReceiveBytes = 64 * 1024;
-  static constexpr absl::Duration kMaxCallTime = absl::Seconds(30);
+inline constexpr int kMaxAdminReceiveBytes = 64 * 1024;
+inline constexpr absl::Duration kMaxAdminCallTime = absl::Seconds(30);
 
-  static absl::StatusOr<std::unique_ptr<AdminServer>> Start(
-      std::vector<AdministeredKeyring> keyrings, absl::Time start_time);
-  ~AdminServer();
-  AdminServer(const AdminServer&) = delete;
-  AdminServer& operator=(const AdminServer&) = delete;
-
-  void Adopt(UniqueFd connection);
-  // See AsyncServer::Shutdown.
-  void Shutdown(absl::Time deadline);
-
- private:
-  class Impl;
-  explicit AdminServer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
-};
+// A server that answers kekd.admin.v1 on a thread of its own, one call after the other: of two
+// changes at once one wins and the other is told so by the generation.
+absl::StatusOr<std::unique_ptr<AsyncServer>> StartAdminServer(
+    std::vector<AdministeredKeyring> keyrings, absl::Time start_time);
 
 }  // namespace kekd
 

@@ -1,10 +1,13 @@
 #include "kms/ctl/admin_client.h"
 
 #include <grpcpp/client_context.h>
+#include <unistd.h>
 
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/file_system.h"
 #include "base/status_macros.h"
 #include "kekd/admin/v1/admin.grpc.pb.h"
 
@@ -27,10 +30,25 @@ absl::StatusOr<Response> Call(const UnixChannel& channel,
   return response;
 }
 
+// What kekctl asks for and is told must not come from somebody who took kekd's place while it was
+// down: kekd's user is the one that its state folder belongs to. For who may not look into that,
+// it is the owner of the socket's file.
+absl::Status CheckServer(FileSystem& fs, const Config& config, const PeerCredentials& server) {
+  if (server.uid == 0 || server.uid == geteuid()) return absl::OkStatus();
+  absl::StatusOr<FileInfo> known = fs.GetInfo(config.state_directory);
+  if (!known.ok()) known = fs.GetInfo(config.admin_socket.path);
+  if (known.ok() && known->owner == server.uid) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("the admin socket ", config.admin_socket.path, " is served by ",
+                   server.ToString(), ", who is neither root nor the user that ",
+                   config.state_directory, " belongs to; nothing was asked"));
+}
+
 }  // namespace
 
 absl::StatusOr<AdminClient> AdminClient::Connect(const Config& config) {
   KEKD_ASSIGN_OR_RETURN(UnixChannel channel, UnixChannel::Connect(config.admin_socket));
+  KEKD_RETURN_IF_ERROR(CheckServer(FileSystem::System(), config, channel.server()));
   return AdminClient(std::move(channel));
 }
 

@@ -5,80 +5,53 @@
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/support/channel_arguments.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "base/unix_socket.h"
 
 namespace kekd {
 namespace {
 
-// "@name" stands for the abstract name, whose first byte is zero.
-socklen_t FillAddress(const std::string& path, sockaddr_un* address) {
-  *address = {};
-  address->sun_family = AF_UNIX;
-  memcpy(address->sun_path, path.data(), path.size());
-  const size_t base = offsetof(sockaddr_un, sun_path);
-  if (!absl::StartsWith(path, "@")) return static_cast<socklen_t>(base + path.size() + 1);
-  address->sun_path[0] = '\0';
-  return static_cast<socklen_t>(base + path.size());
-}
-
 absl::StatusOr<UniqueFd> ConnectSocket(const std::string& path) {
-  sockaddr_un address;
-  if (path.size() > kMaxSocketPathBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("socket path ", path, " is too long"));
-  }
-  const socklen_t size = FillAddress(path, &address);
+  KEKD_ASSIGN_OR_RETURN(const UnixAddress address, UnixAddress::FromText(path));
   // Not blocking: a kekd that takes no connections must not hold us.
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return PosixError(errno, "socket");
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0) return fd;
+  if (connect(fd.get(), address.get(), address.size()) == 0) return fd;
   if (errno == ENOENT || errno == ECONNREFUSED) {
     return absl::NotFoundError(absl::StrCat("kekd is not running: nobody listens on ", path));
   }
   return PosixError(errno, absl::StrCat("connect ", path));
 }
 
-absl::StatusOr<uid_t> PeerUser(int fd) {
-  ucred peer = {};
-  socklen_t size = sizeof(peer);
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
-    return PosixError(errno, "getsockopt SO_PEERCRED");
-  }
-  return peer.uid;
-}
-
 }  // namespace
 
 absl::StatusOr<UnixChannel> UnixChannel::Connect(const SocketConfig& socket) {
   KEKD_ASSIGN_OR_RETURN(UniqueFd fd, ConnectSocket(socket.path));
-  KEKD_ASSIGN_OR_RETURN(const uid_t server_user, PeerUser(fd.get()));
+  KEKD_ASSIGN_OR_RETURN(const PeerCredentials server, PeerCredentials::OfSocket(fd.get()));
   UniqueFd watched(fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
   if (!watched.valid()) return PosixError(errno, "fcntl F_DUPFD_CLOEXEC");
   grpc::ChannelArguments arguments;
   // What kube-apiserver sends for a unix socket.
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
-  return UnixChannel(socket, server_user, std::move(watched),
+  return UnixChannel(socket, server, std::move(watched),
                      grpc::CreateCustomInsecureChannelFromFd("localhost", fd.Release(), arguments));
 }
 
-UnixChannel::UnixChannel(const SocketConfig& socket, uid_t server_user, UniqueFd watched,
-                         std::shared_ptr<grpc::Channel> channel)
+UnixChannel::UnixChannel(const SocketConfig& socket, const PeerCredentials& server,
+                         UniqueFd watched, std::shared_ptr<grpc::Channel> channel)
     : socket_(&socket),
-      server_user_(server_user),
+      server_(server),
       watched_(std::move(watched)),
       channel_(std::move(channel)) {}
 
@@ -90,7 +63,7 @@ bool UnixChannel::Broken() const {
 bool UnixChannel::MayConnect() const {
   const std::vector<uid_t>& users = socket_->allowed_users;
   const std::vector<gid_t>& groups = socket_->allowed_groups;
-  if (users.empty() && groups.empty()) return geteuid() == 0 || geteuid() == server_user_;
+  if (users.empty() && groups.empty()) return geteuid() == 0 || geteuid() == server_.uid;
   return std::find(users.begin(), users.end(), geteuid()) != users.end() ||
          std::find(groups.begin(), groups.end(), getegid()) != groups.end();
 }

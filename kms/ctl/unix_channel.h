@@ -4,13 +4,13 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/support/status.h>
-#include <sys/types.h>
 
 #include <memory>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "base/unix_socket.h"
 #include "kms/config/config.h"
 
 namespace kekd {
@@ -29,17 +29,19 @@ class UnixChannel final {
   // The status of a call on this channel. kekd closes the connections of whom it does not allow
   // without a word: here that becomes PermissionDenied.
   absl::Status StatusOf(const grpc::Status& status) const;
+  // Who listened when the channel was made.
+  const PeerCredentials& server() const { return server_; }
   // Whether kekd has ended the connection. Tells a call that broke from one that kekd itself
   // answered with UNAVAILABLE.
   bool Broken() const;
 
  private:
-  UnixChannel(const SocketConfig& socket, uid_t server_user, UniqueFd watched,
+  UnixChannel(const SocketConfig& socket, const PeerCredentials& server, UniqueFd watched,
               std::shared_ptr<grpc::Channel> channel);
   bool MayConnect() const;
 
   const SocketConfig* socket_;
-  uid_t server_user_;
+  PeerCredentials server_;
   UniqueFd watched_;  // the same connection once more, only to be polled
   std::shared_ptr<grpc::Channel> channel_;
 };

@@ -35,16 +35,17 @@ class Daemon::Impl final {
     }
     KEKD_RETURN_IF_ERROR(CheckMemory());
     KEKD_ASSIGN_OR_RETURN(admin_listener_, UnixListener::Bind(fs, config_.admin_socket));
-    KEKD_ASSIGN_OR_RETURN(admin_, AdminServer::Start(AdministeredKeyrings(), start_time));
+    KEKD_ASSIGN_OR_RETURN(admin_, StartAdminServer(AdministeredKeyrings(), start_time));
 
     // The keyrings' sockets first, in their order: AdministeredKeyrings counts on it.
     std::vector<ConnectionAcceptor::Socket> sockets;
     for (const auto& keyring : keyrings_) sockets.push_back(keyring->AcceptorSocket());
-    sockets.push_back(
-        {.name = config_.admin_socket.path,
-         .fd = admin_listener_->fd(),
-         .policy = PolicyOf(config_.admin_socket),
-         .adopt = [this](UniqueFd connection) { admin_->Adopt(std::move(connection)); }});
+    sockets.push_back({.name = config_.admin_socket.path,
+                       .fd = admin_listener_->fd(),
+                       .policy = PolicyOf(config_.admin_socket),
+                       .adopt = [this](UniqueFd connection, const PeerCredentials& peer) {
+                         admin_->Adopt(std::move(connection), peer);
+                       }});
     KEKD_ASSIGN_OR_RETURN(acceptor_, ConnectionAcceptor::Create(std::move(sockets)));
     acceptor_->Start();
     for (const auto& keyring : keyrings_) keyring->StartMonitor();
@@ -99,7 +100,7 @@ class Daemon::Impl final {
   const Config config_;
   std::vector<std::unique_ptr<ServedKeyring>> keyrings_;
   std::unique_ptr<UnixListener> admin_listener_;
-  std::unique_ptr<AdminServer> admin_;            // asks the keyrings
+  std::unique_ptr<AsyncServer> admin_;            // asks the keyrings
   std::unique_ptr<ConnectionAcceptor> acceptor_;  // feeds the servers from the listeners
   bool stopped_ = false;
 };

@@ -28,7 +28,7 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
   served->monitor_ =
       std::make_unique<HealthMonitor>(*served->writer_, *served->health_, Clock::System());
   served->service_ = std::make_unique<EnvelopeService>(served->writer_->current(), served->health_);
-  KEKD_ASSIGN_OR_RETURN(served->server_, KmsServer::Start(*served->service_));
+  KEKD_ASSIGN_OR_RETURN(served->server_, StartKmsServer(*served->service_));
   KEKD_ASSIGN_OR_RETURN(served->listener_, UnixListener::Bind(fs, keyring.socket));
   const KeyVersion* primary = opened->keyring().Primary();
   LogInfo("keyring is open", {{"keyring", keyring.name},
@@ -43,7 +43,9 @@ ConnectionAcceptor::Socket ServedKeyring::AcceptorSocket() {
   return {.name = config_.socket.path,
           .fd = listener_->fd(),
           .policy = PolicyOf(config_.socket),
-          .adopt = [this](UniqueFd connection) { server_->Adopt(std::move(connection)); }};
+          .adopt = [this](UniqueFd connection, const PeerCredentials& peer) {
+            server_->Adopt(std::move(connection), peer);
+          }};
 }
 
 }  // namespace kekd

@@ -34,7 +34,7 @@ class ServedKeyring final {
   KeyringWriter& writer() { return *writer_; }
   const KeyringHealth& health() const { return *health_; }
   const EnvelopeService& service() const { return *service_; }
-  KmsServer& server() { return *server_; }
+  AsyncServer& server() { return *server_; }
 
   // The socket for the acceptor; adopted connections go to this keyring's server.
   ConnectionAcceptor::Socket AcceptorSocket();
@@ -52,7 +52,7 @@ class ServedKeyring final {
   std::shared_ptr<KeyringHealth> health_;     // read by the service
   std::unique_ptr<EnvelopeService> service_;  // reads the writer's current keyring
   std::unique_ptr<HealthMonitor> monitor_;    // checks through the writer
-  std::unique_ptr<KmsServer> server_;         // calls the service
+  std::unique_ptr<AsyncServer> server_;       // calls the service
   std::unique_ptr<UnixListener> listener_;    // feeds the server, through the acceptor
 };
 

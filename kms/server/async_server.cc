@@ -1,9 +1,9 @@
 #include "kms/server/async_server.h"
 
 #include <grpc/impl/codegen/grpc_types.h>
-#include <grpcpp/alarm.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_posix.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,10 +19,16 @@ namespace {
 constexpr int kMaxConcurrentStreams = 4000;
 constexpr size_t kBufferBytes = size_t{64} << 20;
 
+}  // namespace
+
+absl::Time CallContext::Deadline(absl::Duration longest) const {
+  return std::min(absl::FromChrono(context_.deadline()), absl::Now() + longest);
+}
+
 // Shuts the queue down from the queue's own thread. From another one, a call that was matched just
 // before the server's end could still use the queue after it was shut, which gRPC answers by
 // abort().
-class EndOfQueue final : public AsyncCall {
+class AsyncServer::EndOfQueue final : public AsyncCall {
  public:
   explicit EndOfQueue(grpc::ServerCompletionQueue* queue) : queue_(queue) {}
   void Proceed(bool /*ok*/) override { queue_->Shutdown(); }
@@ -31,11 +37,19 @@ class EndOfQueue final : public AsyncCall {
   grpc::ServerCompletionQueue* const queue_;
 };
 
-}  // namespace
+class AsyncServer::PulseAnswer final : public AsyncCall {
+ public:
+  explicit PulseAnswer(ThreadPulse& pulse) : pulse_(pulse) {}
+  void Proceed(bool /*ok*/) override { pulse_.Answer(); }
 
-absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(const Options& options) {
+ private:
+  ThreadPulse& pulse_;
+};
+
+absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(
+    std::unique_ptr<AsyncMethods> methods, const Options& options) {
   grpc::ServerBuilder builder;
-  builder.RegisterService(options.service);
+  builder.RegisterService(&methods->service());
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
   builder.SetResourceQuota(grpc::ResourceQuota("kekd").Resize(kBufferBytes));
@@ -48,33 +62,48 @@ absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(const Options& o
     queue->Shutdown();
     return absl::InternalError("gRPC could not build a server");
   }
-  options.expect_calls(queue.get());
-  return std::unique_ptr<AsyncServer>(new AsyncServer(std::move(server), std::move(queue)));
+  return std::unique_ptr<AsyncServer>(
+      new AsyncServer(std::move(methods), std::move(server), std::move(queue), options));
 }
 
-AsyncServer::AsyncServer(std::unique_ptr<grpc::Server> server,
-                         std::unique_ptr<grpc::ServerCompletionQueue> queue)
-    : queue_(std::move(queue)),
+AsyncServer::AsyncServer(std::unique_ptr<AsyncMethods> methods,
+                         std::unique_ptr<grpc::Server> server,
+                         std::unique_ptr<grpc::ServerCompletionQueue> queue, const Options& options)
+    : methods_(std::move(methods)),
+      queue_(std::move(queue)),
       server_(std::move(server)),
       end_of_queue_(std::make_unique<EndOfQueue>(queue_.get())),
-      thread_([this] {
-        void* tag;
-        bool ok;
-        while (queue_->Next(&tag, &ok)) static_cast<AsyncCall*>(tag)->Proceed(ok);
-      }) {}
+      pulse_answer_(std::make_unique<PulseAnswer>(pulse_)) {
+  methods_->ExpectCalls(queue_.get(), peers_);
+  thread_ = std::thread([this] {
+    void* tag;
+    bool ok;
+    while (queue_->Next(&tag, &ok)) static_cast<AsyncCall*>(tag)->Proceed(ok);
+  });
+  pthread_setname_np(thread_.native_handle(), options.thread_name);
+}
 
 AsyncServer::~AsyncServer() { Shutdown(absl::InfinitePast()); }
 
-void AsyncServer::Adopt(UniqueFd connection) {
-  grpc::AddInsecureChannelFromFd(server_.get(), connection.Release());
+void AsyncServer::Adopt(UniqueFd connection, const PeerCredentials& peer) {
+  if (shut_down_.load()) return;
+  grpc::AddInsecureChannelFromFd(server_.get(),
+                                 peers_.Register(std::move(connection), peer).Release());
 }
 
 void AsyncServer::Shutdown(absl::Time deadline) {
   if (!thread_.joinable()) return;
+  shut_down_.store(true);
   server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::UnixEpoch())));
   grpc::Alarm alarm;
   alarm.Set(queue_.get(), std::chrono::system_clock::now(), end_of_queue_.get());
   thread_.join();
+}
+
+absl::Duration AsyncServer::CheckPulse() {
+  return pulse_.Check([this] {
+    pulse_alarm_.emplace().Set(queue_.get(), std::chrono::system_clock::now(), pulse_answer_.get());
+  });
 }
 
 }  // namespace kekd

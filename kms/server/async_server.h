@@ -2,19 +2,42 @@
 #ifndef KEKD_KMS_SERVER_ASYNC_SERVER_H_
 #define KEKD_KMS_SERVER_ASYNC_SERVER_H_
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
+#include "base/unix_socket.h"
+#include "kms/server/peer_directory.h"
+#include "kms/server/thread_pulse.h"
 
 namespace kekd {
+
+// What a handler may know of the call that it answers.
+class CallContext final {
+ public:
+  CallContext(const grpc::ServerContext& context, const PeerDirectory& peers)
+      : context_(context), peers_(peers) {}
+
+  // The client's deadline, and `longest` from now if that is sooner.
+  absl::Time Deadline(absl::Duration longest) const;
+  // Who calls.
+  std::optional<PeerCredentials> Peer() const { return peers_.Find(context_.peer()); }
+
+ private:
+  const grpc::ServerContext& context_;
+  const PeerDirectory& peers_;
+};
 
 // A call, or a place for the next one, on the completion queue.
 class AsyncCall {
@@ -25,79 +48,95 @@ class AsyncCall {
   virtual void Proceed(bool ok) = 0;
 };
 
+// One method of a service with the function that answers it.
+class AsyncMethod {
+ public:
+  virtual ~AsyncMethod() = default;
+  // Puts a place for the next call on the queue.
+  virtual void ExpectNext(grpc::ServerCompletionQueue* queue, const PeerDirectory& peers) = 0;
+};
+
+// The methods of one service. A service derives from AsyncService<Generated>, where Generated is
+// protoc's AsyncService, and adds its methods in its constructor:
+//
+//   AddMethod(&Generated::RequestStatus, this, &KmsService::Status);
+class AsyncMethods {
+ public:
+  virtual ~AsyncMethods() = default;
+  AsyncMethods(const AsyncMethods&) = delete;
+  AsyncMethods& operator=(const AsyncMethods&) = delete;
+  virtual grpc::Service& service() = 0;
+  void ExpectCalls(grpc::ServerCompletionQueue* queue, const PeerDirectory& peers) {
+    for (const auto& method : methods_) method->ExpectNext(queue, peers);
+  }
+
+ protected:
+  AsyncMethods() = default;
+  std::vector<std::unique_ptr<AsyncMethod>> methods_;
+};
+
+template <typename Generated>
+class AsyncService : public AsyncMethods {
+ public:
+  grpc::Service& service() final { return generated_; }
+
+ protected:
+  // `handler` fills the response, or fails. It may alter the request: it wipes what is secret in
+  // it. `cleaner` wipes what is secret in a response that has been sent.
+  template <typename Base, typename Request, typename Response, typename Derived, typename Handler>
+  void AddMethod(void (Base::*expect)(grpc::ServerContext*, Request*,
+                                      grpc::ServerAsyncResponseWriter<Response>*,
+                                      grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+                 Derived* derived, Handler Derived::*handler, void (*cleaner)(Response&) = nullptr);
+
+ private:
+  Generated generated_;
+};
+
 // AsyncServer is a gRPC server without a listening port: connections come in by Adopt. One
 // completion queue, one thread, handlers inline; for work in memory nothing is faster, and nothing
 // grows with the number of callers. Thread-safe.
 class AsyncServer final {
  public:
   struct Options {
-    grpc::Service* service = nullptr;  // outlives the server
+    const char* thread_name = "kekd-rpc";  // as the system shows it; at most 15 bytes
     int max_receive_bytes = 64 * 1024;
-    // Puts one call of each method on the queue, before the first connection.
-    std::function<void(grpc::ServerCompletionQueue*)> expect_calls;
   };
-  static absl::StatusOr<std::unique_ptr<AsyncServer>> Start(const Options& options);
+  static absl::StatusOr<std::unique_ptr<AsyncServer>> Start(std::unique_ptr<AsyncMethods> methods,
+                                                            const Options& options);
   ~AsyncServer();  // Shutdown without patience
   AsyncServer(const AsyncServer&) = delete;
   AsyncServer& operator=(const AsyncServer&) = delete;
 
-  // Serves a connected, non-blocking stream socket.
-  void Adopt(UniqueFd connection);
+  // Serves a connected, non-blocking stream socket. After Shutdown it is closed.
+  void Adopt(UniqueFd connection, const PeerCredentials& peer);
   // Tells the clients to go away, lets calls that have begun end until `deadline`, cancels the rest
   // and ends the thread. More than once is fine.
   void Shutdown(absl::Time deadline);
 
- private:
-  AsyncServer(std::unique_ptr<grpc::Server> server,
-              std::unique_ptr<grpc::ServerCompletionQueue> queue);
+  // For how long the thread has not come round although it was asked to; zero if it has. Asks
+  // again, so the answer is of the time between two calls of this. Called by one thread, and not
+  // during or after Shutdown.
+  absl::Duration CheckPulse();
 
+ private:
+  class EndOfQueue;
+  class PulseAnswer;
+
+  AsyncServer(std::unique_ptr<AsyncMethods> methods, std::unique_ptr<grpc::Server> server,
+              std::unique_ptr<grpc::ServerCompletionQueue> queue, const Options& options);
+
+  const std::unique_ptr<AsyncMethods> methods_;  // first: all below calls it
+  PeerDirectory peers_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   const std::unique_ptr<grpc::Server> server_;
-  const std::unique_ptr<AsyncCall> end_of_queue_;  // before the thread that will see it
+  // What the thread will see is there before it.
+  const std::unique_ptr<AsyncCall> end_of_queue_;
+  ThreadPulse pulse_;
+  const std::unique_ptr<AsyncCall> pulse_answer_;
+  std::optional<grpc::Alarm> pulse_alarm_;
+  std::atomic<bool> shut_down_{false};
   std::thread thread_;
-};
-
-// A unary call of method `Service::Request…`: waits for one, puts the next place on the queue, runs
-// the handler inline, finishes.
-template <typename Service, typename Request, typename Response>
-class UnaryCall final : public AsyncCall {
- public:
-  using Expect = void (Service::*)(grpc::ServerContext*, Request*,
-                                   grpc::ServerAsyncResponseWriter<Response>*,
-                                   grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*);
-  // Fills the response, or fails. May alter the request: it wipes what is secret in it.
-  using Handler = std::function<absl::Status(const grpc::ServerContext&, Request&, Response&)>;
-  // Wipes what is secret in a response that has been sent.
-  using Cleaner = void (*)(Response&);
-
-  // Expects the next call. `service` and `handler` outlive the queue.
-  static void ExpectNext(Service* service, Expect expect, grpc::ServerCompletionQueue* queue,
-                         const Handler* handler, Cleaner cleaner) {
-    auto* call = new UnaryCall(service, expect, queue, handler, cleaner);
-    (service->*expect)(&call->context_, &call->request_, &call->writer_, queue, queue, call);
-  }
-
-  void Proceed(bool ok) override;
-
- private:
-  UnaryCall(Service* service, Expect expect, grpc::ServerCompletionQueue* queue,
-            const Handler* handler, Cleaner cleaner)
-      : service_(service),
-        expect_(expect),
-        queue_(queue),
-        handler_(handler),
-        cleaner_(cleaner),
-        writer_(&context_) {}
-
-  Service* const service_;
-  const Expect expect_;
-  grpc::ServerCompletionQueue* const queue_;
-  const Handler* const handler_;
-  const Cleaner cleaner_;
-  grpc::ServerContext context_;
-  Request request_;
-  grpc::ServerAsyncResponseWriter<Response> writer_;
-  bool begun_ = false;
 };
 
 }  // namespace kekd

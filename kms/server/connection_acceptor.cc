@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,11 +17,14 @@
 #include <unordered_map>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/log.h"
 #include "base/log_throttle.h"
+#include "base/mutex.h"
 #include "base/posix_error.h"
+#include "kms/server/thread_pulse.h"
 
 namespace kekd {
 namespace {
@@ -76,14 +81,27 @@ class ConnectionAcceptor::Loop final {
       for (int i = 0; i < n; ++i) Dispatch(events[static_cast<size_t>(i)]);
       DropOverdue();
     }
+    Drain();
     // Adopted connections live on in gRPC; only our duplicates of their descriptors close.
     peers_.clear();
   }
 
   void Stop() {
     stop_.store(true);
-    const uint64_t one = 1;
-    (void)!write(wake_.get(), &one, sizeof(one));
+    Wake();
+  }
+
+  void SetPolicies(std::vector<PeerPolicy> policies) {
+    {
+      MutexLock lock(&policies_mu_);
+      policies_ = std::move(policies);
+    }
+    policies_changed_.store(true);
+    Wake();
+  }
+
+  absl::Duration CheckPulse() {
+    return pulse_.Check([this] { Wake(); });
   }
 
   Stats GetStats(size_t index) const {
@@ -93,6 +111,7 @@ class ConnectionAcceptor::Loop final {
 
  private:
   struct Listener {
+    size_t index = 0;
     Socket socket;
     std::atomic<uint64_t> adopted{0};
     std::atomic<uint64_t> refused{0};
@@ -102,8 +121,9 @@ class ConnectionAcceptor::Loop final {
   struct Peer {
     Listener* listener = nullptr;
     UniqueFd fd;  // the connection while pending; a duplicate of it once adopted
+    PeerCredentials credentials;
     bool adopted = false;
-    SteadyTime preface_deadline;
+    SteadyTime connect_time;
     std::list<uint64_t>::iterator pending_position;
   };
   // What epoll tells an event by. Never a descriptor: those recur, and an event of one that was
@@ -112,9 +132,68 @@ class ConnectionAcceptor::Loop final {
   static constexpr uint64_t kWakeId = kFirstPeerId - 1;
 
   explicit Loop(std::vector<Socket> sockets) {
+    std::vector<PeerPolicy> policies;
     for (Socket& socket : sockets) {
+      policies.push_back(std::move(socket.policy));
       listeners_.push_back(std::make_unique<Listener>());
+      listeners_.back()->index = listeners_.size() - 1;
       listeners_.back()->socket = std::move(socket);
+    }
+    MutexLock lock(&policies_mu_);
+    policies_ = std::move(policies);
+  }
+
+  void Wake() {
+    const uint64_t one = 1;
+    (void)!write(wake_.get(), &one, sizeof(one));
+  }
+
+  void OnWake() {
+    uint64_t count = 0;
+    (void)!read(wake_.get(), &count, sizeof(count));
+    pulse_.Answer();
+    if (policies_changed_.exchange(false)) CloseDisallowed();
+  }
+
+  bool Allows(const Listener& listener, const PeerCredentials& peer) {
+    MutexLock lock(&policies_mu_);
+    return policies_[listener.index].Allows(peer.uid, peer.gid);
+  }
+
+  // Ends the connections that the policies no longer allow. Those in gRPC are shut down by our
+  // duplicates of their descriptors: gRPC then finds them ended, and so do we.
+  void CloseDisallowed() {
+    for (auto it = peers_.begin(); it != peers_.end();) {
+      const auto peer = it++;
+      if (Allows(*peer->second.listener, peer->second.credentials)) continue;
+      Refuse(*peer->second.listener,
+             absl::StrCat(peer->second.credentials.ToString(), " is no longer allowed"));
+      if (peer->second.adopted) {
+        shutdown(peer->second.fd.get(), SHUT_RDWR);
+      } else {
+        Forget(peer);
+      }
+    }
+  }
+
+  // Who has connected shall not find the connection broken in the middle of its beginning: all who
+  // wait are accepted and have a moment for their preface. gRPC then tells them to go elsewhere.
+  void Drain() {
+    preface_timeout_ = absl::ToChronoMilliseconds(kStopGrace);
+    for (const auto& listener : listeners_) {
+      epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener->socket.fd, nullptr);
+      Accept(*listener);
+    }
+    paused_until_ = SteadyTime::max();
+    DropOverdue();
+    std::array<epoll_event, 64> events;
+    for (;;) {
+      const int timeout = TimeoutMillis();
+      if (timeout < 0) return;  // nobody is pending
+      const int n =
+          epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout);
+      for (int i = 0; i < n; ++i) Dispatch(events[static_cast<size_t>(i)]);
+      DropOverdue();
     }
   }
 
@@ -130,7 +209,7 @@ class ConnectionAcceptor::Loop final {
     SteadyTime next = paused_until_;
     for (const auto& listener : listeners_) {
       if (listener->pending.empty()) continue;
-      next = std::min(next, peers_.at(listener->pending.front()).preface_deadline);
+      next = std::min(next, peers_.at(listener->pending.front()).connect_time + preface_timeout_);
     }
     if (next == SteadyTime::max()) return -1;
     const auto left =
@@ -140,7 +219,7 @@ class ConnectionAcceptor::Loop final {
 
   void Dispatch(const epoll_event& event) {
     const uint64_t id = event.data.u64;
-    if (id == kWakeId) return;
+    if (id == kWakeId) return OnWake();
     if (id < listeners_.size()) return Accept(*listeners_[id]);
     const auto it = peers_.find(id);
     if (it == peers_.end()) return;  // dropped earlier in this round
@@ -165,12 +244,11 @@ class ConnectionAcceptor::Loop final {
   }
 
   void AddPeer(Listener& listener, UniqueFd fd) {
-    ucred peer = {};
-    socklen_t size = sizeof(peer);
-    if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
-        !listener.socket.policy.Allows(peer.uid, peer.gid)) {
-      Refuse(listener, absl::StrCat("uid ", peer.uid, ", gid ", peer.gid, ", pid ", peer.pid,
-                                    " is not allowed"));
+    const absl::StatusOr<PeerCredentials> peer = PeerCredentials::OfSocket(fd.get());
+    if (!peer.ok() || !Allows(listener, *peer)) {
+      Refuse(listener, peer.ok() ? absl::StrCat("uid ", peer->uid, ", gid ", peer->gid, ", pid ",
+                                                peer->pid, " is not allowed")
+                                 : peer.status().ToString());
       return;
     }
     if (listener.pending.size() >= kMaxPending) {
@@ -183,8 +261,8 @@ class ConnectionAcceptor::Loop final {
     Peer& entry = peers_[id];
     entry.listener = &listener;
     entry.fd = std::move(fd);
-    entry.preface_deadline =
-        std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(kPrefaceTimeout);
+    entry.credentials = *peer;
+    entry.connect_time = std::chrono::steady_clock::now();
     entry.pending_position = listener.pending.insert(listener.pending.end(), id);
     Advance(peers_.find(id));
   }
@@ -210,6 +288,7 @@ class ConnectionAcceptor::Loop final {
   void Adopt(PeerIterator it) {
     Listener& listener = *it->second.listener;
     UniqueFd connection = std::move(it->second.fd);
+    const PeerCredentials credentials = it->second.credentials;
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.get(), nullptr);
     Forget(it);
     if (listener.adopted.load() >= kMaxConnections) {
@@ -225,9 +304,10 @@ class ConnectionAcceptor::Loop final {
     Peer& entry = peers_[id];
     entry.listener = &listener;
     entry.fd = std::move(duplicate);
+    entry.credentials = credentials;
     entry.adopted = true;
     listener.adopted.fetch_add(1);
-    listener.socket.adopt(std::move(connection));
+    listener.socket.adopt(std::move(connection), credentials);
   }
 
   void Forget(PeerIterator it) {
@@ -245,7 +325,7 @@ class ConnectionAcceptor::Loop final {
     for (const auto& listener : listeners_) {
       while (!listener->pending.empty()) {
         const auto it = peers_.find(listener->pending.front());
-        if (it->second.preface_deadline > now) break;
+        if (it->second.connect_time + preface_timeout_ > now) break;
         Refuse(*listener, "it sent no HTTP/2 preface in time");
         Forget(it);
       }
@@ -290,6 +370,11 @@ class ConnectionAcceptor::Loop final {
   UniqueFd epoll_;
   UniqueFd wake_;
   SteadyTime paused_until_ = SteadyTime::max();
+  std::chrono::milliseconds preface_timeout_ = absl::ToChronoMilliseconds(kPrefaceTimeout);
+  Mutex policies_mu_;
+  std::vector<PeerPolicy> policies_ ABSL_GUARDED_BY(policies_mu_);  // by the listener's index
+  std::atomic<bool> policies_changed_{false};
+  ThreadPulse pulse_;
   std::atomic<bool> stop_{false};
 };
 
@@ -306,11 +391,18 @@ ConnectionAcceptor::~ConnectionAcceptor() { Stop(); }
 
 void ConnectionAcceptor::Start() {
   thread_ = std::thread([this] { loop_->Run(); });
+  pthread_setname_np(thread_.native_handle(), "kekd-accept");
 }
 
 ConnectionAcceptor::Stats ConnectionAcceptor::GetStats(size_t index) const {
   return loop_->GetStats(index);
 }
+
+void ConnectionAcceptor::SetPolicies(std::vector<PeerPolicy> policies) {
+  loop_->SetPolicies(std::move(policies));
+}
+
+absl::Duration ConnectionAcceptor::CheckPulse() { return loop_->CheckPulse(); }
 
 void ConnectionAcceptor::Stop() {
   if (!thread_.joinable()) return;

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
+#include "base/unix_socket.h"
 
 namespace kekd {
 
@@ -33,6 +34,7 @@ struct PeerPolicy {
 class ConnectionAcceptor final {
  public:
   static constexpr absl::Duration kPrefaceTimeout = absl::Seconds(2);
+  static constexpr absl::Duration kStopGrace = absl::Milliseconds(200);
   static constexpr size_t kMaxPending = 64;      // a socket; beyond it the oldest is dropped
   static constexpr size_t kMaxConnections = 64;  // a socket; beyond it new ones are refused
 
@@ -42,7 +44,7 @@ class ConnectionAcceptor final {
     PeerPolicy policy;
     // Takes over a connected, non-blocking descriptor whose first bytes are the preface. Called on
     // the acceptor's thread; must not block.
-    std::function<void(UniqueFd)> adopt;
+    std::function<void(UniqueFd, const PeerCredentials&)> adopt;
   };
   struct Stats {
     uint64_t connections = 0;  // open now in gRPC
@@ -58,8 +60,14 @@ class ConnectionAcceptor final {
   void Start();
   // Of the index-th socket.
   Stats GetStats(size_t index) const;
-  // Ends the thread: nothing is accepted any more, pending peers are dropped, adopted connections
-  // are left to gRPC. More than once is fine.
+  // Exchanges the policies of all sockets at once, in the sockets' order. It holds for every
+  // connection that is accepted from now on; those of peers that it no longer allows are closed.
+  void SetPolicies(std::vector<PeerPolicy> policies);
+  // For how long the thread has not come round; see AsyncServer::CheckPulse. Between Start and
+  // Stop.
+  absl::Duration CheckPulse();
+  // Ends the thread: nothing is accepted any more, peers that connected just now are given
+  // kStopGrace to send their preface, adopted connections are left to gRPC. More than once is fine.
   void Stop();
 
  private:

@@ -27,6 +27,18 @@ class UnixListener final {
   // long. `fs` outlives the listener.
   static absl::StatusOr<std::unique_ptr<UnixListener>> Bind(FileSystem& fs,
                                                             const SocketConfig& config);
+
+  // Who has made a socket that listens already.
+  enum class Maker {
+    kServiceManager,  // from a socket unit, which also decides about the file
+    kKekd,            // an earlier kekd; the service manager kept it (FDSTORE) over the restart
+  };
+  // Takes over such a socket. InvalidArgument: it is not a listening unix stream socket bound to
+  // the configured address. PermissionDenied: its folder is not safe, or its file is somebody
+  // else's or has a wider mode than configured. NotFound: its file is gone.
+  static absl::StatusOr<std::unique_ptr<UnixListener>> Adopt(FileSystem& fs,
+                                                             const SocketConfig& config,
+                                                             UniqueFd fd, Maker maker);
   ~UnixListener();
   UnixListener(const UnixListener&) = delete;
   UnixListener& operator=(const UnixListener&) = delete;
@@ -35,20 +47,36 @@ class UnixListener final {
   int fd() const { return fd_.get(); }
   const SocketConfig& config() const { return config_; }
 
+  // Gives the file mode and group of `next`, which has the same path. A file that a service manager
+  // made is only checked: PermissionDenied if it is wider than `next` allows.
+  absl::Status SetAccess(const SocketConfig& next);
+
+  // Whether the file is kekd's, and so is of use to a next kekd.
+  bool IsOwnFile() const { return file_ == File::kOwn; }
+  // The socket stays when this goes: a service manager holds its descriptor for the next kekd.
+  void Keep() { kept_ = true; }
+
  private:
-  UnixListener(FileSystem& fs, SocketConfig config, std::unique_ptr<FileLock> lock, UniqueFd fd,
-               uint64_t inode)
+  enum class File { kNone, kOwn, kOfServiceManager };
+
+  UnixListener(FileSystem& fs, SocketConfig config, File file, std::unique_ptr<FileLock> lock,
+               UniqueFd fd, uint64_t inode)
       : fs_(fs),
         config_(std::move(config)),
+        file_(file),
         lock_(std::move(lock)),
         fd_(std::move(fd)),
         inode_(inode) {}
 
   FileSystem& fs_;
-  const SocketConfig config_;
-  const std::unique_ptr<FileLock> lock_;  // null for an abstract socket
+  SocketConfig config_;
+  const File file_;
+  // Of "<path>.lock"; null unless Bind made the file. An adopted socket needs none: whoever would
+  // bind finds that it is listened on.
+  const std::unique_ptr<FileLock> lock_;
   UniqueFd fd_;
   const uint64_t inode_;  // of the socket's file; 0 for an abstract socket
+  bool kept_ = false;
 };
 
 }  // namespace kekd

@@ -91,6 +91,23 @@ TEST_F(KeyringWriterTest, RepeatedRequestChangesNothingWhateverItExpects) {
   EXPECT_EQ(Served().versions().size(), 2u);
 }
 
+TEST_F(KeyringWriterTest, TellsWhoComesTooLateWhoWasFirst) {
+  KEKD_ASSERT_OK(writer_->Apply(CreateVersion{"software"}, 1, TestUuid(1), absl::InfiniteFuture(),
+                                "uid 0 (pid 123)"));
+  ring_.clock().Advance(absl::Seconds(3));
+  EXPECT_THAT(
+      Apply(CreateVersion{"software"}, 1, 2),
+      StatusIs(absl::StatusCode::kAborted,
+               HasSubstr("changed 3 s ago by uid 0 (pid 123): created key version 2; look at it")));
+  KEKD_ASSERT_OK(Apply(PromoteVersion{2}, 2, 3));
+  EXPECT_THAT(Apply(CreateVersion{"software"}, 2, 4),
+              StatusIs(absl::StatusCode::kAborted,
+                       HasSubstr("changed 0 s ago: promoted key version 2; look at it")));
+  OpenWriter();
+  EXPECT_THAT(Apply(CreateVersion{"software"}, 2, 5),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("somebody changed it; look at it")));
+}
+
 TEST_F(KeyringWriterTest, RefusesAnotherGenerationThanTheExpected) {
   for (const uint64_t expected : {0u, 2u}) {
     EXPECT_THAT(Apply(CreateVersion{"software"}, expected, 1),

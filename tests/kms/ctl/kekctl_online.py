@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import unittest
 
 from kekctl_harness import KekctlTestCase
@@ -84,14 +85,39 @@ class Online(KekctlTestCase):
     def test_users_that_are_not_allowed(self):
         self.folder.chmod(0o755)
         other = {"user": 12345, "group": 12345, "extra_groups": []}
-        for verb, socket in (("status", "admin.sock"), ("check", "kekd.sock")):
+        for verb, name in (("status", "admin.sock"), ("check", "kekd.sock")):
             result = self.run_kekctl(verb, expect=6, **other)
             self.assertIn("Permission denied", result.stderr)
-            (self.folder / socket).chmod(0o666)
+            (self.folder / name).chmod(0o666)
             result = self.run_kekctl(verb, expect=6, **other)
             self.assertIn("uid 12345", result.stderr)
             self.assertIn("allowedUsers", result.stderr)
         self.assertGreaterEqual(self.ring()["refusedConnections"], 1)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_somebody_else_in_kekds_place(self):
+        self.stop()
+        self.folder.chmod(0o777)
+        ready, told = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.setgroups([])
+            os.setgid(12345)
+            os.setuid(12345)
+            impostor = socket.socket(socket.AF_UNIX)
+            impostor.bind(str(self.folder / "admin.sock"))
+            impostor.listen()
+            os.write(told, b"x")
+            signal.pause()
+        self.addCleanup(os.waitpid, pid, 0)
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        os.read(ready, 1)
+        for verb in (("status",), ("key", "create"), ("keyring", "show")):
+            self.assertIn(f"is served by uid 12345 (pid {pid})", self.refused(6, *verb))
+
+    def test_changes_are_logged_with_who_made_them(self):
+        self.kekctl("key", "create")
+        self.assertRegex((self.folder / "kekd.log").read_text(), rf'by="uid {os.geteuid()} \(pid \d+\)"')
 
     def test_json_of_a_failure_is_on_stdout_and_the_reason_on_stderr(self):
         self.stop()

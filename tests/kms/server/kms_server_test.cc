@@ -35,7 +35,7 @@ class KmsServerTest : public ::testing::Test {
  protected:
   KmsServerTest() : service_(ring_.current(), health_) {
     ring_.CreateAndPromote();
-    server_ = KmsServer::Start(service_).value();
+    server_ = StartKmsServer(service_).value();
     listener_ =
         UnixListener::Bind(FileSystem::System(), {.path = folder_.File("kms.sock")}).value();
     StartAcceptor({.users = {geteuid()}});
@@ -43,11 +43,13 @@ class KmsServerTest : public ::testing::Test {
 
   void StartAcceptor(PeerPolicy policy) {
     acceptor_.reset();
-    acceptor_ = ConnectionAcceptor::Create(
-                    {{.name = "test",
-                      .fd = listener_->fd(),
-                      .policy = std::move(policy),
-                      .adopt = [this](UniqueFd fd) { server_->Adopt(std::move(fd)); }}})
+    acceptor_ = ConnectionAcceptor::Create({{.name = "test",
+                                             .fd = listener_->fd(),
+                                             .policy = std::move(policy),
+                                             .adopt =
+                                                 [this](UniqueFd fd, const PeerCredentials& peer) {
+                                                   server_->Adopt(std::move(fd), peer);
+                                                 }}})
                     .value();
     acceptor_->Start();
   }
@@ -125,7 +127,7 @@ class KmsServerTest : public ::testing::Test {
   TestRing ring_;
   std::shared_ptr<KeyringHealth> health_ = std::make_shared<KeyringHealth>();
   EnvelopeService service_;
-  std::unique_ptr<KmsServer> server_;
+  std::unique_ptr<AsyncServer> server_;
   std::unique_ptr<UnixListener> listener_;
   std::unique_ptr<ConnectionAcceptor> acceptor_;
 };
@@ -177,9 +179,8 @@ TEST_F(KmsServerTest, TellsTheCallersFaultFromItsOwn) {
 TEST_F(KmsServerTest, RefusesAMessageThatIsTooLarge) {
   const auto stub = Client();
   v2::EncryptResponse encrypted;
-  EXPECT_EQ(
-      Encrypt(*stub, std::string(KmsServer::kMaxReceiveBytes + 1, 's'), &encrypted).error_code(),
-      grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(Encrypt(*stub, std::string(kMaxKmsReceiveBytes + 1, 's'), &encrypted).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(Encrypt(*stub, std::string(20 << 20, 's'), &encrypted).error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(Encrypt(*stub, std::string(32, 's'), &encrypted).ok());
@@ -193,6 +194,59 @@ TEST_F(KmsServerTest, ClosesThePeerThatIsNotAllowed) {
   EXPECT_GE(acceptor_->GetStats(0).refused, 2u);
   StartAcceptor({.groups = {getegid()}});
   EXPECT_TRUE(Status(*Client(), &status).ok());
+}
+
+TEST_F(KmsServerTest, NewPoliciesEndTheConnectionsThatTheyDontAllow) {
+  const auto stub = Client();
+  v2::StatusResponse status;
+  ASSERT_TRUE(Status(*stub, &status).ok());
+  const UniqueFd silent = Connect();
+  WaitForConnections(1);
+  acceptor_->SetPolicies({{.users = {geteuid() + 1}}});
+  EXPECT_EQ(Status(*Client(), &status).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(EndsWithin(silent, kBeforePrefaceTimeout));
+  WaitForConnections(0);
+  acceptor_->SetPolicies({{.users = {geteuid()}}});
+  EXPECT_TRUE(Status(*Client(), &status).ok());
+}
+
+TEST_F(KmsServerTest, GivesWhoHasJustConnectedAMomentWhenItStops) {
+  const UniqueFd early = Connect();
+  std::thread stopper([&] { acceptor_->Stop(); });
+  constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+  ASSERT_GT(send(early.get(), kPreface.data(), kPreface.size(), MSG_NOSIGNAL), 0);
+  stopper.join();
+  char settings[9];  // the server's first frame
+  EXPECT_EQ(recv(early.get(), settings, sizeof(settings), MSG_WAITALL), 9);
+}
+
+TEST_F(KmsServerTest, TellsAThreadThatHangs) {
+  const auto stub = Client();
+  std::atomic<bool> inside{false};
+  std::atomic<bool> go_on{false};
+  ring_.backend().Queue(FakeKeyBackend::Call::kEncrypt, [&] {
+    inside = true;
+    while (!go_on) std::this_thread::yield();
+    return absl::OkStatus();
+  });
+  std::thread caller([&] {
+    v2::EncryptResponse encrypted;
+    EXPECT_TRUE(Encrypt(*stub, std::string(32, 's'), &encrypted).ok());
+  });
+  while (!inside) std::this_thread::yield();
+  EXPECT_EQ(server_->CheckPulse(), absl::ZeroDuration());  // asks
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_GE(server_->CheckPulse(), absl::Milliseconds(20));
+  EXPECT_EQ(acceptor_->CheckPulse(), absl::ZeroDuration());
+  go_on = true;
+  caller.join();
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (server_->CheckPulse() > absl::ZeroDuration() && absl::Now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_LT(absl::Now(), deadline);
+  absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_EQ(acceptor_->CheckPulse(), absl::ZeroDuration());
 }
 
 TEST_F(KmsServerTest, ClosesWhatDoesNotSpeakHttp2AtOnce) {
@@ -294,6 +348,12 @@ TEST_F(KmsServerTest, EndsCleanlyUnderLoad) {
   server_->Shutdown(absl::Now() + absl::Seconds(5));
   stop = true;
   for (std::thread& caller : callers) caller.join();
+  // Whoever comes late is closed.
+  int late[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, late), 0);
+  const UniqueFd peer(late[0]);
+  server_->Adopt(UniqueFd(late[1]), {});
+  EXPECT_TRUE(EndsWithin(peer, absl::Seconds(5)));
   server_.reset();
 }
 

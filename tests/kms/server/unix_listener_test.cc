@@ -1,5 +1,6 @@
 #include "kms/server/unix_listener.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/unix_socket.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -32,6 +34,16 @@ class UnixListenerTest : public ::testing::Test {
     EXPECT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
     EXPECT_EQ(listen(fd.get(), 1), 0);
     return fd;
+  }
+  absl::StatusOr<std::unique_ptr<UnixListener>> Adopt(UniqueFd fd, UnixListener::Maker maker,
+                                                      mode_t mode = 0600) {
+    return UnixListener::Adopt(FileSystem::System(), {.path = path_, .mode = mode}, std::move(fd),
+                               maker);
+  }
+  bool AnswersConnect() {
+    const UnixAddress address = UnixAddress::FromText(path_).value();
+    const UniqueFd peer(socket(AF_UNIX, SOCK_STREAM, 0));
+    return connect(peer.get(), address.get(), address.size()) == 0;
   }
   mode_t ModeOf(const std::string& path) {
     struct stat st = {};
@@ -127,6 +139,108 @@ TEST_F(UnixListenerTest, BindsAnAbstractNameOnce) {
     EXPECT_THAT(Bind(name), StatusIs(absl::StatusCode::kUnavailable));
   }
   KEKD_EXPECT_OK(Bind(name));
+}
+
+TEST_F(UnixListenerTest, AdoptsWhatTheServiceManagerMadeAndLeavesItsFile) {
+  UniqueFd made = BindByHand(path_);
+  const UniqueFd kept(dup(made.get()));
+  ASSERT_EQ(chmod(path_.c_str(), 0600), 0);
+  {
+    KEKD_ASSERT_OK_AND_ASSIGN(const auto listener,
+                              Adopt(std::move(made), UnixListener::Maker::kServiceManager));
+    EXPECT_NE(fcntl(listener->fd(), F_GETFL) & O_NONBLOCK, 0);
+    EXPECT_NE(fcntl(listener->fd(), F_GETFD) & FD_CLOEXEC, 0);
+    EXPECT_FALSE(listener->IsOwnFile());
+  }
+  EXPECT_TRUE(AnswersConnect());
+}
+
+TEST_F(UnixListenerTest, RefusesAnAdoptedFileThatIsWiderThanConfigured) {
+  for (const mode_t mode : {0660, 0606, 0666}) {
+    UniqueFd made = BindByHand(path_);
+    ASSERT_EQ(chmod(path_.c_str(), mode), 0);
+    EXPECT_THAT(Adopt(std::move(made), UnixListener::Maker::kServiceManager),
+                StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("SocketMode=")));
+    ASSERT_EQ(unlink(path_.c_str()), 0);
+  }
+  UniqueFd made = BindByHand(path_);
+  ASSERT_EQ(chmod(path_.c_str(), 0600), 0);
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto listener,
+                            Adopt(std::move(made), UnixListener::Maker::kServiceManager, 0660));
+  // Its file is not ours to change, so a reload only looks.
+  ASSERT_EQ(chmod(path_.c_str(), 0660), 0);
+  EXPECT_THAT(listener->SetAccess({.path = path_, .mode = 0600}),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+  KEKD_EXPECT_OK(listener->SetAccess({.path = path_, .mode = 0660}));
+  EXPECT_EQ(ModeOf(path_), 0660u);
+}
+
+TEST_F(UnixListenerTest, RefusesToAdoptWhatIsNoListeningStreamSocketOnItsPath) {
+  using Maker = UnixListener::Maker;
+  UniqueFd file(open("/dev/null", O_RDONLY));
+  EXPECT_THAT(Adopt(std::move(file), Maker::kServiceManager),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no socket")));
+  EXPECT_THAT(Adopt(UniqueFd(socket(AF_INET, SOCK_STREAM, 0)), Maker::kServiceManager),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no unix socket")));
+  EXPECT_THAT(Adopt(BindByHand(folder_.File("other.sock")), Maker::kServiceManager),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("other.sock")));
+  const UnixAddress address = UnixAddress::FromText(path_).value();
+  for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {  // bound, and not listening
+    UniqueFd bound(socket(AF_UNIX, type, 0));
+    ASSERT_EQ(bind(bound.get(), address.get(), address.size()), 0);
+    EXPECT_THAT(Adopt(std::move(bound), Maker::kServiceManager),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ListenStream=")));
+    ASSERT_EQ(unlink(path_.c_str()), 0);
+  }
+  UniqueFd orphan = BindByHand(path_);
+  ASSERT_EQ(unlink(path_.c_str()), 0);
+  EXPECT_THAT(Adopt(std::move(orphan), Maker::kServiceManager),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("restart its socket unit")));
+}
+
+TEST_F(UnixListenerTest, IsKeptForTheNextKekdWithItsConnections) {
+  UniqueFd stored;
+  {
+    KEKD_ASSERT_OK_AND_ASSIGN(const auto listener, Bind(path_));
+    ASSERT_TRUE(listener->IsOwnFile());
+    stored = UniqueFd(dup(listener->fd()));
+    listener->Keep();
+  }
+  EXPECT_TRUE(AnswersConnect());  // into the backlog
+  {
+    // Whoever would take the path finds that it is listened on.
+    EXPECT_THAT(Bind(path_), StatusIs(absl::StatusCode::kUnavailable));
+    KEKD_ASSERT_OK_AND_ASSIGN(const auto next,
+                              Adopt(std::move(stored), UnixListener::Maker::kKekd, 0660));
+    EXPECT_EQ(ModeOf(path_), 0660u);
+    EXPECT_GE(accept(next->fd(), nullptr, nullptr), 0);
+  }
+  EXPECT_FALSE(TestFileExists(path_));
+}
+
+TEST_F(UnixListenerTest, ChangesItsModeWhileItListens) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto listener, Bind(path_));
+  KEKD_EXPECT_OK(listener->SetAccess({.path = path_, .mode = 0660}));
+  EXPECT_EQ(ModeOf(path_), 0660u);
+  EXPECT_EQ(listener->config().mode, 0660u);
+}
+
+TEST(UnixAddressTest, IsTheSameFromItsTextAndFromASocket) {
+  TempDirectory folder;
+  for (const std::string& text :
+       {folder.File("x.sock"), absl::StrCat("@kekd-address-", getpid())}) {
+    KEKD_ASSERT_OK_AND_ASSIGN(const UnixAddress address, UnixAddress::FromText(text));
+    EXPECT_EQ(address.ToString(), text);
+    const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM, 0));
+    EXPECT_THAT(UnixAddress::OfSocket(fd.get()), StatusIs(absl::StatusCode::kInvalidArgument));
+    ASSERT_EQ(bind(fd.get(), address.get(), address.size()), 0);
+    KEKD_ASSERT_OK_AND_ASSIGN(const UnixAddress bound, UnixAddress::OfSocket(fd.get()));
+    EXPECT_EQ(bound.ToString(), text);
+  }
+  for (const std::string& text :
+       {std::string(), std::string("@"), std::string("/a\0b", 4), std::string(108, 'x')}) {
+    EXPECT_THAT(UnixAddress::FromText(text), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
 }
 
 }  // namespace
