@@ -1,3 +1,8 @@
+#include <string>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "kms/ctl/command_tree.h"
@@ -12,7 +17,22 @@ absl::StatusOr<Verb> ReadCheck(const VerbArguments& given) {
 
 absl::StatusOr<Verb> ReadEncryptionConfig(const VerbArguments& given) {
   EncryptionConfigVerb verb;
-  verb.resources = absl::StrSplit(given.Text("--resources"), ',');
+  if (given.Has("--map") && given.Has("--resources")) {
+    return absl::InvalidArgumentError(
+        "--map names the resources by itself; leave --resources out, or --map");
+  }
+  verb.resources = {"secrets"};
+  if (given.Has("--resources")) verb.resources = absl::StrSplit(given.Text("--resources"), ',');
+  verb.per_resource = given.Has("--per-resource");
+  for (const std::string& text : given.All("--map")) {
+    const std::vector<std::string> parts = absl::StrSplit(text, '=');
+    if (parts.size() != 2 || parts[0].empty() || parts[1].empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--map must be RESOURCE=KEYRING, such as secrets=prod, and is \"",
+                       absl::Utf8SafeCHexEscape(text), "\""));
+    }
+    verb.map.push_back({parts[0], parts[1]});
+  }
   verb.provider_name = given.Text("--provider-name");
   if (given.Has("--phase")) {
     KEKD_ASSIGN_OR_RETURN(verb.phase, given.ReadNumber<int>("--phase", 1, 2));
@@ -66,11 +86,23 @@ VerbSection LookingVerbs() {
               .summary = "print the EncryptionConfiguration for kube-apiserver",
               .description =
                   "Prints the EncryptionConfiguration for kube-apiserver, for both phases of "
-                  "turning encryption on, or for one of them as a file to use.",
+                  "turning encryption on, or for one of them as a file to use.\n\n"
+                  "kube-apiserver makes one seed of keys for each provider entry. With "
+                  "--per-resource every resource has an entry, and so a seed, of its own on the "
+                  "keyring's socket; with --map also a key-encryption key of its own, on the "
+                  "socket "
+                  "of the keyring that is named for it. Wildcards come last, as kube-apiserver "
+                  "wants them.",
               .options = {{.name = "--resources",
                            .value = "LIST",
-                           .help = "what to encrypt, with commas between",
-                           .default_value = "secrets"},
+                           .help = "what to encrypt, with commas between; secrets if not given"},
+                          {.name = "--per-resource",
+                           .help = "an entry, named kekd-KEYRING-RESOURCE, for each resource"},
+                          {.name = "--map",
+                           .value = "RESOURCE=KEYRING",
+                           .help = "an entry for this resource on this keyring's socket; once for "
+                                   "each resource",
+                           .repeatable = true},
                           {.name = "--phase",
                            .value = "N",
                            .help = "1 (read through kekd) or 2 (write through kekd); both if not "
@@ -79,9 +111,11 @@ VerbSection LookingVerbs() {
                           {.name = "--provider-name",
                            .value = "NAME",
                            .help = "the provider's name in the configuration and in etcd; "
-                                   "kekd-KEYRING if not given"}},
+                                   "kekd-KEYRING if not given; several begin with it"}},
               .examples = {"encryption-config",
-                           "encryption-config --phase 1 > /etc/kubernetes/encryption-config.yaml"},
+                           "encryption-config --phase 1 > /etc/kubernetes/encryption/config.yaml",
+                           "encryption-config --per-resource --resources secrets,configmaps",
+                           "encryption-config --map secrets=prod --map configmaps=other"},
               .read = ReadEncryptionConfig,
           },
       }};

@@ -40,6 +40,7 @@ class ApiServer:
         self._etcd = etcd
         self._extra_flags = list(extra_flags)
         self._process = None
+        self._wrapper = []
         self._connections = threading.local()
         self.name = name
         self.encryption_config = encryption_config
@@ -48,6 +49,10 @@ class ApiServer:
     @property
     def process(self):
         return self._process
+
+    def run_in(self, wrapper):
+        """Starts it from now on as the last arguments of this command, which must exec them."""
+        self._wrapper = list(wrapper)
 
     def start(self, wait=True):
         """Starts it; with wait, until it is live and has made the default namespace (it need not be ready: without its
@@ -151,7 +156,7 @@ class ApiServer:
         key = signing_key(self._folder)
         tokens = self._folder / "tokens.csv"
         tokens.write_text(f'{TOKEN},admin,uid1,"system:masters"\n')
-        command = [
+        command = self._wrapper + [
             self._binary, f"--etcd-servers={self._etcd.url}", "--bind-address=127.0.0.1", f"--secure-port={self.port}",
             f"--cert-dir={self._folder / (self.name + '-certificates')}", "--service-cluster-ip-range=10.0.0.0/24",
             "--allow-privileged=true", "--disable-admission-plugins=ServiceAccount",

@@ -1,5 +1,7 @@
 """A real etcd of one member on loopback, and raw reads of what the API server keeps in it."""
 
+import base64
+import json
 import os
 import subprocess
 
@@ -54,6 +56,15 @@ class Etcd:
         out = self._run("get", key, "--print-value-only", binary=True)
         # etcdctl ends the value with one newline of its own.
         return out[:-1] if out else None
+
+    def values(self, prefix):
+        """{key: bytes} of everything below a prefix, in one call."""
+        found = json.loads(self._run("get", prefix, "--prefix", "--write-out", "json")).get("kvs", [])
+        return {base64.b64decode(pair["key"]).decode(): base64.b64decode(pair.get("value", "")) for pair in found}
+
+    def delete(self, prefix):
+        """Removes everything below a prefix; no API server should run meanwhile."""
+        self._run("del", prefix, "--prefix")
 
     def keys(self, prefix):
         out = self._run("get", prefix, "--prefix", "--keys-only")

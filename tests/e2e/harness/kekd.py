@@ -90,14 +90,15 @@ class Kekd:
         return self.status(ring)["keyId"]
 
     def versions(self):
-        return {version["version"]: version for version in self.kekctl_json("key", "list")["versions"]}
+        listed = self.kekctl_json("key", "list", "--keyring", self.ring)
+        return {version["version"]: version for version in listed["versions"]}
 
     def rotate(self):
         """Creates a key version and promotes it; returns the new key_id."""
         before = set(self.versions())
-        self.kekctl("key", "create")
+        self.kekctl("key", "create", "--keyring", self.ring)
         (created,) = set(self.versions()) - before
-        self.kekctl("key", "promote", str(created))
+        self.kekctl("key", "promote", str(created), "--keyring", self.ring)
         return self.versions()[created]["keyId"]
 
     def _beside(self, name, ring):

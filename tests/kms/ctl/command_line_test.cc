@@ -77,6 +77,25 @@ TEST(CommandLineTest, ReadsTheOptionsOfEncryptionConfig) {
   EXPECT_FALSE(VerbOf<EncryptionConfigVerb>(ParseVerb({"encryption-config"})).phase.has_value());
 }
 
+TEST(CommandLineTest, ReadsRulesForSeveralResources) {
+  const auto each = VerbOf<EncryptionConfigVerb>(
+      ParseVerb({"encryption-config", "--per-resource", "--resources", "secrets,*.*"}));
+  EXPECT_TRUE(each.per_resource);
+  EXPECT_THAT(each.resources, ElementsAre("secrets", "*.*"));
+
+  const auto mapped = VerbOf<EncryptionConfigVerb>(
+      ParseVerb({"encryption-config", "--map", "secrets=a", "--map", "*.apps=b"}));
+  ASSERT_EQ(mapped.map.size(), 2u);
+  EXPECT_EQ(mapped.map[1].resource, "*.apps");
+  EXPECT_EQ(mapped.map[1].keyring, "b");
+  for (const char* bad : {"secrets", "secrets=", "=a", "secrets=a=b"}) {
+    EXPECT_THAT(ParseVerb({"encryption-config", "--map", bad}),
+                StatusIs(kInvalid, HasSubstr("RESOURCE=KEYRING")));
+  }
+  EXPECT_THAT(ParseVerb({"encryption-config", "--map", "secrets=a", "--resources", "secrets"}),
+              StatusIs(kInvalid, HasSubstr("leave --resources out")));
+}
+
 TEST(CommandLineTest, TakesTheKeyringsName) {
   for (const std::vector<const char*>& arguments :
        {std::vector<const char*>{"key", "list", "--keyring", "dev"},
