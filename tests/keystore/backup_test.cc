@@ -128,7 +128,7 @@ TEST_F(BackupTest, PassphraseOpensWhatWasBackedUp) {
   EXPECT_EQ(opened.header.ring, TestIdentity());
   EXPECT_EQ(opened.header.generation, 7u);
   EXPECT_EQ(opened.header.highest_version, 2u);
-  EXPECT_EQ(opened.header.record_format, kRecordFormat);
+  EXPECT_EQ(opened.header.record_format, ReadU16(AsBytes(record_).data() + 8));
   EXPECT_EQ(opened.header.creation_time, now_);
   EXPECT_EQ(opened.header.kekd_version, "0.1.0");
   EXPECT_EQ(opened.header.backup_id, backup.header.backup_id);
