@@ -94,6 +94,7 @@ const CommandTree& KekctlCommandTree();
 VerbSection KeyringVerbs();
 VerbSection KeyVerbs();
 VerbSection LookingVerbs();
+VerbSection ToolVerbs();
 
 // A reader for verbs that take nothing.
 template <typename T>

@@ -46,6 +46,8 @@ absl::StatusOr<CommandResult> Check(const CommandContext& context, const CheckVe
 absl::StatusOr<CommandResult> ConfigCheck(const CommandContext& context);
 absl::StatusOr<CommandResult> PrintEncryptionConfig(const CommandContext& context,
                                                     const EncryptionConfigVerb& verb);
+absl::StatusOr<CommandResult> Completion(const CompletionVerb& verb);
+absl::StatusOr<CommandResult> ManPage();
 
 }  // namespace kekd
 

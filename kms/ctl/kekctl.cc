@@ -71,6 +71,8 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const EncryptionConfigVerb& v) const {
     return PrintEncryptionConfig(context, v);
   }
+  absl::StatusOr<CommandResult> operator()(const CompletionVerb& v) const { return Completion(v); }
+  absl::StatusOr<CommandResult> operator()(const ManVerb&) const { return ManPage(); }
 };
 
 absl::StatusOr<Config> ReadConfig(FileSystem& fs, const CommandLine& line) {

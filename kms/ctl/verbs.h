@@ -49,9 +49,15 @@ struct EncryptionConfigVerb {
   std::vector<ResourceOfKeyring> map;  // if there are any, instead of `resources`
 };
 
-using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
-                          KeyringAcceptRollbackVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb,
-                          StatusVerb, CheckVerb, ConfigCheckVerb, EncryptionConfigVerb>;
+struct CompletionVerb {
+  std::string shell;  // "bash", "zsh" or "fish"
+};
+struct ManVerb {};
+
+using Verb =
+    std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
+                 KeyringAcceptRollbackVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb, StatusVerb,
+                 CheckVerb, ConfigCheckVerb, EncryptionConfigVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 
