@@ -14,6 +14,7 @@
 #include "kms/ctl/json_output.h"
 #include "kms/ctl/kms_client.h"
 #include "kms/ctl/table_output.h"
+#include "kms/ctl/terminal.h"
 
 namespace kekd {
 namespace {
@@ -50,7 +51,8 @@ CheckReport::Latency LatencyOf(std::vector<absl::Duration> durations) {
 // Runs the checks one after the other; each uses what those before it have found.
 class Checker final {
  public:
-  Checker(const KmsClient& client, CheckReport& report) : client_(client), report_(report) {}
+  Checker(const KmsClient& client, ProgressStyle progress, CheckReport& report)
+      : client_(client), progress_(progress), report_(report) {}
 
   // Error only if there is nothing to check: kekd does not talk to us.
   absl::Status Run(uint32_t count) {
@@ -188,7 +190,9 @@ class Checker final {
   absl::Status Measure(uint32_t count) {
     std::vector<absl::Duration> encrypts;
     std::vector<absl::Duration> decrypts;
+    Progress progress({.what = "measuring calls", .total = count, .style = progress_});
     for (uint32_t i = 0; i < count; ++i) {
+      progress.Update(i);
       const absl::Time begin = absl::Now();
       const absl::Status encrypted = Encrypt(seed_).status();
       const absl::Time middle = absl::Now();
@@ -209,6 +213,7 @@ class Checker final {
   }
 
   const KmsClient& client_;
+  const ProgressStyle progress_;
   CheckReport& report_;
   std::string key_id_;
   std::string seed_;
@@ -228,9 +233,10 @@ absl::StatusOr<CommandResult> Check(const CommandContext& context, const CheckVe
   CheckReport report;
   report.keyring = keyring->name;
   report.endpoint = keyring->socket.Endpoint();
-  KEKD_RETURN_IF_ERROR(Checker(*client, report).Run(verb.count));
+  KEKD_RETURN_IF_ERROR(Checker(*client, context.progress, report).Run(verb.count));
   CommandResult result;
-  result.output = context.format == OutputFormat::kJson ? CheckJson(report) : CheckTable(report);
+  result.output = context.format == OutputFormat::kJson ? CheckJson(report)
+                                                        : CheckTable(report, context.colors);
   if (!report.Passed()) {
     result.exit_code = kExitFailure;
     result.note =

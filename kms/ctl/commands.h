@@ -10,6 +10,7 @@
 #include "kms/config/config.h"
 #include "kms/config/exit_code.h"
 #include "kms/ctl/command_line.h"
+#include "kms/ctl/terminal.h"
 #include "kms/ctl/verbs.h"
 
 namespace kekd {
@@ -24,6 +25,8 @@ struct CommandContext {
   OutputFormat format = OutputFormat::kTable;
   std::string keyring;  // as given
   absl::Time now;
+  Colors colors = Colors::kOff;  // of the tables on standard output
+  ProgressStyle progress = ProgressStyle::kSilent;
 };
 
 struct CommandResult {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grpc/support/log.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <string>
@@ -20,6 +21,7 @@
 #include "kms/ctl/command_line.h"
 #include "kms/ctl/commands.h"
 #include "kms/ctl/table.h"
+#include "kms/ctl/terminal.h"
 
 namespace kekd {
 namespace {
@@ -94,7 +96,9 @@ absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
                                   .config_path = line.config_path,
                                   .format = line.format,
                                   .keyring = line.keyring,
-                                  .now = absl::Now()};
+                                  .now = absl::Now(),
+                                  .colors = ColorsFor(FactsOf(STDOUT_FILENO)),
+                                  .progress = ProgressStyleFor(FactsOf(STDERR_FILENO))};
   return std::visit(Dispatch{context}, line.verb);
 }
 

@@ -115,8 +115,9 @@ absl::StatusOr<CommandResult> KeyList(const CommandContext& context) {
       const admin::v1::Keyring view,
       ReadKeyring(*context.fs, *context.config, *keyring, context.now + kVerbTime));
   CommandResult result;
-  result.output =
-      context.format == OutputFormat::kJson ? KeyListJson(view) : KeyListTable(view, context.now);
+  result.output = context.format == OutputFormat::kJson
+                      ? KeyListJson(view)
+                      : KeyListTable(view, context.now, context.colors);
   return result;
 }
 

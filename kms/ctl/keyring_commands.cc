@@ -42,8 +42,9 @@ absl::StatusOr<CommandResult> KeyringShow(const CommandContext& context) {
       const admin::v1::Keyring view,
       ReadKeyring(*context.fs, *context.config, *keyring, context.now + kVerbTime));
   CommandResult result;
-  result.output =
-      context.format == OutputFormat::kJson ? KeyringJson(view) : KeyringTable(view, context.now);
+  result.output = context.format == OutputFormat::kJson
+                      ? KeyringJson(view)
+                      : KeyringTable(view, context.now, context.colors);
   return result;
 }
 
@@ -62,7 +63,8 @@ absl::StatusOr<CommandResult> KeyringVerify(const CommandContext& context) {
     KEKD_RETURN_IF_ERROR(CheckKeys(context, *keyring, report));
   }
   CommandResult result;
-  result.output = context.format == OutputFormat::kJson ? VerifyJson(report) : VerifyTable(report);
+  result.output = context.format == OutputFormat::kJson ? VerifyJson(report)
+                                                        : VerifyTable(report, context.colors);
   const absl::Status verdict = report.Verdict();
   result.exit_code = ExitCodeOf(verdict);
   if (!verdict.ok()) result.note = absl::StrCat("keyring ", keyring->name, " is not good");

@@ -36,8 +36,9 @@ absl::StatusOr<CommandResult> Status(const CommandContext& context) {
                       " is degraded, and serves: ", keyring.healthz());
     }
   }
-  result.output =
-      context.format == OutputFormat::kJson ? StatusJson(status) : StatusTable(status, context.now);
+  result.output = context.format == OutputFormat::kJson
+                      ? StatusJson(status)
+                      : StatusTable(status, context.now, context.colors);
   return result;
 }
 

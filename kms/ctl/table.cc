@@ -48,7 +48,7 @@ std::string Printable(absl::string_view text) {
   return shown;
 }
 
-std::string Table::ToString() const {
+std::string Table::ToString(Colors colors) const {
   std::vector<size_t> widths(rows_.front().size());
   std::vector<std::vector<std::string>> shown;
   for (const std::vector<std::string>& row : rows_) {
@@ -59,14 +59,16 @@ std::string Table::ToString() const {
     }
   }
   std::string text;
-  for (const std::vector<std::string>& cells : shown) {
-    std::string line;
+  for (size_t row = 0; row < shown.size(); ++row) {
+    const std::vector<std::string>& cells = shown[row];
     for (size_t i = 0; i < cells.size(); ++i) {
-      absl::StrAppend(&line, i == 0 ? "" : kGap, cells[i],
-                      std::string(widths[i] - Width(cells[i]), ' '));
+      const auto tone = tones_.find({row, i});
+      absl::StrAppend(
+          &text, i == 0 ? "" : kGap,
+          Painted(cells[i], tone == tones_.end() ? Tone::kPlain : tone->second, colors));
+      if (i + 1 < cells.size()) text.append(widths[i] - Width(cells[i]), ' ');
     }
-    line.erase(line.find_last_not_of(' ') + 1);
-    absl::StrAppend(&text, line, "\n");
+    text += '\n';
   }
   return text;
 }
@@ -81,6 +83,11 @@ std::string FormatMillisWithAge(int64_t unix_millis, absl::Time now) {
   if (unix_millis == 0) return "-";
   const absl::Duration age = now - absl::FromUnixMillis(unix_millis);
   return absl::StrCat(FormatMillis(unix_millis), " (", FormatAge(age), " ago)");
+}
+
+std::string FormatMillisAsAge(int64_t unix_millis, absl::Time now) {
+  if (unix_millis == 0) return "-";
+  return absl::StrCat(FormatAge(now - absl::FromUnixMillis(unix_millis)), " ago");
 }
 
 std::string FormatAge(absl::Duration age) {

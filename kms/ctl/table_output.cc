@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "keystore/key_state.h"
 #include "kms/ctl/table.h"
 
 namespace kekd {
@@ -11,29 +12,67 @@ std::string StateText(const admin::v1::KeyVersion& version) {
   return absl::StrCat(version.state(), version.compromised_ms() == 0 ? "" : ", compromised");
 }
 
+Tone ToneOf(const admin::v1::KeyVersion& version) {
+  if (!version.problem().empty() || version.compromised_ms() != 0) return Tone::kBad;
+  return version.state() == ToString(KeyState::kActive) ? Tone::kGood : Tone::kPlain;
+}
+
 // Lines for the keys that can't be used now.
-std::string Problems(const admin::v1::Keyring& keyring) {
+std::string Problems(const admin::v1::Keyring& keyring, Colors colors) {
   std::string text;
   for (const admin::v1::KeyVersion& version : keyring.versions()) {
     if (version.problem().empty()) continue;
-    absl::StrAppend(&text, "key version ", version.number(),
-                    " can't be used: ", Printable(version.problem()), "\n");
+    absl::StrAppend(&text, "key version ", version.number(), " ",
+                    Painted("can't be used", Tone::kBad, colors), ": ",
+                    Printable(version.problem()), "\n");
   }
   return text;
 }
 
-std::string VersionTable(const admin::v1::Keyring& keyring, absl::Time now) {
+std::string VersionTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
   Table table({"VERSION", "STATE", "KEY ID", "BACKEND", "CUSTODY", "CREATED", "ACTIVATED"});
   for (const admin::v1::KeyVersion& version : keyring.versions()) {
     table.Add({absl::StrCat(version.number()), StateText(version), version.key_id(),
                version.backend(), version.custody(), FormatMillisWithAge(version.created_ms(), now),
                FormatMillisWithAge(version.activated_ms(), now)});
+    table.SetTone(1, ToneOf(version));
   }
-  return table.ToString() + Problems(keyring);
+  return absl::StrCat(table.ToString(colors), Problems(keyring, colors));
 }
 
 std::string Verdict(const absl::Status& status) {
   return status.ok() ? "good" : std::string(status.message());
+}
+
+Tone ToneOf(const absl::Status& status) { return status.ok() ? Tone::kGood : Tone::kBad; }
+
+struct Health {
+  std::string text;
+  Tone tone = Tone::kPlain;
+};
+
+Health HealthOf(const admin::v1::KeyringStatus& ring) {
+  if (ring.must_not_encrypt()) return {"MUST NOT ENCRYPT", Tone::kBad};
+  return ring.healthz() == "ok" ? Health{"ok", Tone::kGood} : Health{"degraded", Tone::kWarning};
+}
+
+// What of a keyring has no room in the table, and what an operator should mend.
+std::string StatusDetails(const admin::v1::KeyringStatus& ring, Colors colors) {
+  std::string text = absl::StrCat("\nkeyring ", Printable(ring.name()), "\n");
+  const auto add = [&](absl::string_view name, absl::string_view value) {
+    if (!value.empty()) absl::StrAppend(&text, "  ", name, Printable(value), "\n");
+  };
+  add("key id   ", ring.key_id());
+  add("socket   ", ring.socket());
+  if (ring.healthz() != "ok") add("healthz  ", ring.healthz());
+  if (ring.refused_connections() != 0) {
+    add("refused  ", absl::StrCat(ring.refused_connections(), " connections"));
+  }
+  for (const std::string& warning : ring.warnings()) {
+    absl::StrAppend(&text, "  ", Painted("warning", Tone::kWarning, colors), "  ",
+                    Printable(warning), "\n");
+  }
+  return text;
 }
 
 void AddLatency(absl::string_view name, const CheckReport::Latency& latency, std::string* text) {
@@ -43,7 +82,7 @@ void AddLatency(absl::string_view name, const CheckReport::Latency& latency, std
 
 }  // namespace
 
-std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now) {
+std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
   std::string wraps;
   for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
     absl::StrAppend(&wraps, "opened by    ", wrap.type(), " ", Printable(wrap.reference()),
@@ -54,62 +93,68 @@ std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now) {
                       "ring uuid    ", Printable(keyring.ring_uuid()), "\n",   //
                       "generation   ", keyring.generation(), "\n",             //
                       "created      ", FormatMillisWithAge(keyring.created_ms(), now), "\n", wraps,
-                      "\n", VersionTable(keyring, now));
+                      "\n", VersionTable(keyring, now, colors));
 }
 
-std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now) {
+std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
+  Table table({"VERSION", "STATE", "KEY ID", "BACKEND", "CREATED", "ACTIVATED"});
+  for (const admin::v1::KeyVersion& version : keyring.versions()) {
+    table.Add({absl::StrCat(version.number()), StateText(version), version.key_id(),
+               version.backend(), FormatMillisAsAge(version.created_ms(), now),
+               FormatMillisAsAge(version.activated_ms(), now)});
+    table.SetTone(1, ToneOf(version));
+  }
   return absl::StrCat("keyring ", Printable(keyring.name()), ", generation ", keyring.generation(),
-                      "\n\n", VersionTable(keyring, now));
+                      "\n\n", table.ToString(colors), Problems(keyring, colors));
 }
 
-std::string VerifyTable(const VerifyReport& report) {
+std::string VerifyTable(const VerifyReport& report, Colors colors) {
   Table copies({"FILE", "GENERATION", "VERDICT"});
   for (const FileKeyringStore::CopyReport& copy : report.copies) {
     copies.Add({copy.path, copy.generation.has_value() ? absl::StrCat(*copy.generation) : "-",
                 Verdict(copy.status)});
+    copies.SetTone(2, ToneOf(copy.status));
   }
-  std::string text = absl::StrCat("keyring ", report.keyring, "\n\n", copies.ToString());
+  std::string text = absl::StrCat("keyring ", report.keyring, "\n\n", copies.ToString(colors));
   if (report.keys.empty()) return text;
   Table keys({"VERSION", "STATE", "KEY ID", "VERDICT"});
   for (const VerifyReport::Key& key : report.keys) {
     keys.Add({absl::StrCat(key.version), key.state, key.key_id, Verdict(key.status)});
+    keys.SetTone(3, ToneOf(key.status));
   }
-  return absl::StrCat(text, "\n", keys.ToString());
+  return absl::StrCat(text, "\n", keys.ToString(colors));
 }
 
-std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time now) {
-  std::string text = absl::StrCat(
-      "kekd ", Printable(status.version()), ", pid ", status.pid(), ", up ",
-      FormatAge(absl::Milliseconds(status.uptime_ms())),
-      status.memory_locked() ? ", secrets locked in memory" : ", secrets NOT locked in memory",
-      "\n\n");
-  Table table({"KEYRING", "HEALTHZ", "GENERATION", "PRIMARY", "KEY ID", "STATUS", "ENCRYPT",
-               "DECRYPT", "FAILED", "CONNECTIONS", "LAST CANARY"});
-  std::string warnings;
+std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time now, Colors colors) {
+  const std::string secrets = status.memory_locked()
+                                  ? "secrets locked in memory"
+                                  : Painted("secrets NOT locked in memory", Tone::kWarning, colors);
+  Table table({"KEYRING", "HEALTH", "GENERATION", "PRIMARY", "STATUS", "ENCRYPT", "DECRYPT",
+               "FAILED", "CONNS", "CANARY"});
+  std::string details;
   for (const admin::v1::KeyringStatus& ring : status.keyrings()) {
-    table.Add({ring.name(), ring.must_not_encrypt() ? "MUST NOT ENCRYPT" : ring.healthz(),
-               absl::StrCat(ring.generation()),
+    const Health health = HealthOf(ring);
+    table.Add({ring.name(), health.text, absl::StrCat(ring.generation()),
                ring.primary_version() == 0 ? "-" : absl::StrCat(ring.primary_version()),
-               ring.key_id(), absl::StrCat(ring.status_calls()), absl::StrCat(ring.encrypt_calls()),
+               absl::StrCat(ring.status_calls()), absl::StrCat(ring.encrypt_calls()),
                absl::StrCat(ring.decrypt_calls()), absl::StrCat(ring.failed_calls()),
-               absl::StrCat(ring.connections(), " (", ring.refused_connections(), " refused)"),
-               FormatMillisWithAge(ring.last_canary_ms(), now)});
-    for (const std::string& warning : ring.warnings()) {
-      absl::StrAppend(&warnings, "warning: ", Printable(ring.name()), ": ", Printable(warning),
-                      "\n");
-    }
+               absl::StrCat(ring.connections()), FormatMillisAsAge(ring.last_canary_ms(), now)});
+    table.SetTone(1, health.tone);
+    details += StatusDetails(ring, colors);
   }
-  return absl::StrCat(text, table.ToString(), warnings);
+  return absl::StrCat("kekd ", Printable(status.version()), ", pid ", status.pid(), ", up ",
+                      FormatAge(absl::Milliseconds(status.uptime_ms())), ", ", secrets, "\n\n",
+                      table.ToString(colors), details);
 }
 
-std::string CheckTable(const CheckReport& report) {
+std::string CheckTable(const CheckReport& report, Colors colors) {
   std::string text = absl::StrCat("keyring ", report.keyring, " on ", report.endpoint, "\n\n");
   for (const CheckReport::Item& item : report.items) {
     const bool ok = item.status.ok();
     const std::string detail =
         Printable(ok ? absl::string_view(item.detail) : item.status.message());
-    absl::StrAppend(&text, ok ? "ok    " : "FAIL  ", item.name, detail.empty() ? "" : ": ", detail,
-                    "\n");
+    absl::StrAppend(&text, Painted(ok ? "ok" : "FAIL", ToneOf(item.status), colors),
+                    ok ? "    " : "  ", item.name, detail.empty() ? "" : ": ", detail, "\n");
   }
   if (report.encrypt.has_value() || report.decrypt.has_value()) absl::StrAppend(&text, "\n");
   if (report.encrypt.has_value()) AddLatency("Encrypt", *report.encrypt, &text);

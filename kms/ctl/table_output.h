@@ -8,15 +8,20 @@
 #include "kekd/admin/v1/admin.pb.h"
 #include "kms/config/config.h"
 #include "kms/ctl/check_report.h"
+#include "kms/ctl/terminal.h"
 #include "kms/ctl/verify_report.h"
 
 namespace kekd {
 
-std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now);
-std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now);
-std::string VerifyTable(const VerifyReport& report);
-std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time now);
-std::string CheckTable(const CheckReport& report);
+// KeyListTable and StatusTable fit 100 columns where names are no longer than usual.
+std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now,
+                         Colors colors = Colors::kOff);
+std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now,
+                         Colors colors = Colors::kOff);
+std::string VerifyTable(const VerifyReport& report, Colors colors = Colors::kOff);
+std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time now,
+                        Colors colors = Colors::kOff);
+std::string CheckTable(const CheckReport& report, Colors colors = Colors::kOff);
 std::string ConfigTable(const Config& config);
 
 }  // namespace kekd

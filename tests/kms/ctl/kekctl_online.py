@@ -2,11 +2,13 @@
 
 import json
 import os
+import pty
 import signal
 import socket
+import subprocess
 import unittest
 
-from kekctl_harness import KekctlTestCase
+from kekctl_harness import BIN, KekctlTestCase
 
 
 class Online(KekctlTestCase):
@@ -31,6 +33,30 @@ class Online(KekctlTestCase):
         self.assertEqual((ring["name"], ring["healthz"], ring["generation"], ring["primaryVersion"]), ("prod", "ok", 1, 1))
         self.assertEqual(ring["keyId"], self.kekctl_json("key", "list")["versions"][0]["keyId"])
         self.assertIn(ring["keyId"], self.kekctl("status"))
+
+    def on_terminal(self, *arguments, **environment):
+        """What is shown on a terminal."""
+        controller, terminal = pty.openpty()
+        try:
+            subprocess.run([BIN / "kekctl", "--config", self.config, *arguments], stdin=subprocess.DEVNULL, stdout=terminal,
+                           stderr=subprocess.DEVNULL, timeout=60, check=True, env={"TERM": "xterm", **environment})
+            return os.read(controller, 65536).decode()
+        finally:
+            os.close(terminal)
+            os.close(controller)
+
+    def test_colours_are_for_terminals(self):
+        self.assertIn("\x1b[32mok\x1b[0m", self.on_terminal("status"))
+        self.assertIn("\x1b[32mactive\x1b[0m", self.on_terminal("key", "list"))
+        self.assertNotIn("\x1b", self.on_terminal("status", NO_COLOR="1"))
+        self.assertNotIn("\x1b", self.on_terminal("status", TERM="dumb"))
+        self.assertNotIn("\x1b", self.on_terminal("status", "-o", "json"))
+        self.assertNotIn("\x1b", self.kekctl("status"))
+
+    def test_tables_fit_hundred_columns(self):
+        for verb in (["status"], ["key", "list"]):
+            for line in self.kekctl(*verb).splitlines():
+                self.assertLessEqual(len(line), 100, line)
 
     def test_check(self):
         text = self.kekctl("check", "--count", "20")

@@ -89,7 +89,7 @@ TEST_F(StatusCommandTest, SaysThatADegradedKeyringServes) {
   KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult result, Status(command_.Context()));
   EXPECT_EQ(result.exit_code, kExitOk);
   EXPECT_THAT(result.note, HasSubstr("is degraded"));
-  EXPECT_THAT(result.output, HasSubstr("warning: prod: the disk holds another\\x1b[2Jkeyring"));
+  EXPECT_THAT(result.output, HasSubstr("  warning  the disk holds another\\x1b[2Jkeyring"));
 }
 
 TEST_F(StatusCommandTest, IsUnavailableWhenKekdDoesNotRun) {

@@ -22,6 +22,14 @@ TEST(TableTest, EscapesWhatWouldSteerTheTerminal) {
   EXPECT_EQ(Printable("\xe2\x80"), "\\xe2\\x80");
 }
 
+TEST(TableTest, ColorsDontMoveColumns) {
+  Table table({"NAME", "STATE", "N"});
+  table.Add({"a", "ok", "1"});
+  table.SetTone(1, Tone::kGood);
+  EXPECT_EQ(table.ToString(Colors::kOn), "NAME  STATE  N\na     \x1b[32mok\x1b[0m     1\n");
+  EXPECT_EQ(table.ToString(), "NAME  STATE  N\na     ok     1\n");
+}
+
 TEST(TableTest, FormatsTimes) {
   const absl::Time time = absl::FromUnixSeconds(1700000000);
   const int64_t millis = absl::ToUnixMillis(time);
@@ -30,6 +38,8 @@ TEST(TableTest, FormatsTimes) {
   EXPECT_EQ(FormatMillisWithAge(millis, time + absl::Minutes(192)),
             "2023-11-14T22:13:20Z (3h12m ago)");
   EXPECT_EQ(FormatMillisWithAge(0, time), "-");
+  EXPECT_EQ(FormatMillisAsAge(millis, time + absl::Minutes(192)), "3h12m ago");
+  EXPECT_EQ(FormatMillisAsAge(0, time), "-");
 }
 
 TEST(TableTest, FormatsAges) {
