@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shlex
 import subprocess
 
 from . import parts
@@ -50,6 +51,10 @@ class Etcd:
     def kill(self):
         if self._process:
             self._process.kill()
+
+    def command(self):
+        """etcdctl for a shell."""
+        return f"env ETCDCTL_API=3 {shlex.quote(self._etcdctl)} --endpoints {self.url}"
 
     def raw_value(self, key):
         """The bytes at a key, exactly as the API server wrote them; None if there is no such key."""
