@@ -4,6 +4,8 @@ import json
 
 from harness.cluster import ClusterTestCase
 from harness.encrypted_object import PREFIX
+from harness.kekd import KekctlError
+from harness.process import wait_for
 
 _CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -95,3 +97,27 @@ class PerResource(ClusterTestCase):
         self.assertEqual(self.stored("secrets", "wild").provider, f"kekd-{self.kekd.ring}-secrets")
         value = self.cluster.etcd.raw_value("/registry/namespaces/default")
         self.assertTrue(value.startswith(PREFIX + f"kekd-{self.kekd.ring}-all.all:".encode()), value[:60])
+
+    def test_4_kekctl_refuses_what_the_api_server_refuses(self):
+        refused = [["*"], ["secrets.*"], ["events.events.k8s.io"], ["*.extensions"], ["apiserveripinfo"], ["Secrets"],
+                   ["secrets", "*."], ["deployments.apps", "*.apps"], ["*.*", "secrets"], ["secrets", "configmaps", "secrets"]]
+        for resources in refused:
+            with self.assertRaises(KekctlError) as caught:
+                self.kekd.kekctl("encryption-config", "--keyring", self.kekd.ring, "--resources", ",".join(resources))
+            self.assertEqual(caught.exception.code, 2, resources)
+        # It finds all errors of a file at once, and names each by its place.
+        log = self.log_of_refused_start("refused", [{"resources": resources} for resources in refused])
+        for number, resources in enumerate(refused):
+            self.assertIn(f"resources[{number}].resources", log, resources)
+        # An earlier rule that masks a later one is found when the rules are read, one at a time.
+        log = self.log_of_refused_start("masked", [{"resources": ["*."]}, {"resources": ["secrets"]}])
+        self.assertIn("is masked by earlier rule", log)
+
+    def log_of_refused_start(self, name, rules):
+        identity = {"providers": [{"identity": {}}]}
+        server = self.cluster.api_server(name, json.dumps({
+            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
+            "resources": [{**rule, **identity} for rule in rules]}))
+        server.start(wait=False)
+        wait_for(lambda: not server.process.running(), 30, "the API server refuses to start")
+        return server.process.log_text()
