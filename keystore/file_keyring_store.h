@@ -12,6 +12,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "base/file_system.h"
 #include "base/mutex.h"
 #include "base/random_source.h"
@@ -84,7 +85,16 @@ class FileKeyringStore final : public KeyringStore {
   absl::StatusOr<std::shared_ptr<const Keyring>> Commit(const Keyring& next,
                                                         uint64_t expected_generation) override;
 
-  const std::shared_ptr<const RingKey>& ring_key() const { return ring_key_; }
+  absl::StatusOr<std::shared_ptr<const Keyring>> CommitWithRingKey(
+      const Keyring& next, uint64_t expected_generation,
+      std::shared_ptr<const RingKey> ring_key) override;
+  std::shared_ptr<const CurrentRingKey> ring_key() const override { return ring_key_; }
+  absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(absl::Span<const Wrap> wraps) override;
+
+  // Takes other secrets for the ones to open the ring key with, if one of them opens the ring as it
+  // is on the disk now; else an error, and nothing changes.
+  absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers);
+
   const std::string& directory() const { return options_.directory; }
 
  private:
@@ -94,15 +104,24 @@ class FileKeyringStore final : public KeyringStore {
   // A high-water file that should be raised and can't be is an error for `insist_on_mark` only.
   absl::StatusOr<std::shared_ptr<const Keyring>> LoadLocked(bool insist_on_mark)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<std::shared_ptr<const Keyring>> CommitLocked(
+      const Keyring& next, uint64_t expected_generation,
+      const std::shared_ptr<const RingKey>& ring_key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status KeepGeneration(uint64_t generation) const;
-  void PruneGenerations(uint64_t newest) const;
+  // Removes all but the newest kKeptGenerations before `newest`, and, if `newest` has a second
+  // copy, those under an earlier ring key: what opened a wrap that was removed opens them. A change
+  // of the ring key that was cut off before it came here is made good by the next commit.
+  void PruneGenerations(const Keyring& newest, bool has_copy) const;
 
-  const Options options_;
+  const Options options_;  // but for its wrappers, which are in wrappers_
   const Access access_;
   const std::unique_ptr<FileLock> lock_;
   const Uuid ring_uuid_;
-  const std::shared_ptr<const RingKey> ring_key_;
-  Mutex mu_;                                       // one Load or Commit at a time
+  const std::shared_ptr<CurrentRingKey> ring_key_;  // set under mu_ only
+  Mutex mu_;                                        // one Load or Commit at a time
+  std::vector<std::unique_ptr<RingKeyWrapper>> wrappers_ ABSL_GUARDED_BY(mu_);
+  // Of a commit that changes the ring key and that has not reported its end.
+  std::shared_ptr<const RingKey> coming_ring_key_ ABSL_GUARDED_BY(mu_);
   bool mark_warned_ ABSL_GUARDED_BY(mu_) = false;  // one warning for each time that it can't
 };
 

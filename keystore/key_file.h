@@ -4,15 +4,14 @@
 
 #include <sys/types.h>
 
-#include <memory>
 #include <optional>
-#include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/file_system.h"
 #include "base/random_source.h"
-#include "keystore/ring_key_wrapper.h"
+#include "base/secret_bytes.h"
 
 namespace kekd {
 
@@ -23,12 +22,9 @@ namespace kekd {
 absl::Status CreateKeyFile(FileSystem& fs, absl::string_view path, std::optional<uid_t> owner,
                            std::optional<gid_t> group, const RandomSource& random);
 
-// Wraps under a key file. The file must belong to root, to this process's user, or to
-// `other_owner` (the keyring folder's, when root's tool works for the daemon's user), and nobody
-// else may have any right on it: PermissionDenied otherwise. `fs` and `random` outlive the result.
-std::unique_ptr<RingKeyWrapper> CreateKeyFileWrapper(FileSystem& fs, absl::string_view path,
-                                                     std::optional<uid_t> other_owner,
-                                                     const RandomSource& random);
+// The 32 bytes of a key file's content, with or without its line end. DataLoss, naming `what`, if
+// it is none or a damaged one.
+absl::StatusOr<SecretBytes> ParseKeyFile(const SecretBytes& content, absl::string_view what);
 
 }  // namespace kekd
 

@@ -3,6 +3,7 @@
 #define KEKD_KEYSTORE_KEY_VERSION_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,12 +12,15 @@
 #include "keystore/aead.h"
 #include "keystore/key_id.h"
 #include "keystore/key_state.h"
+#include "keystore/passphrase_kdf.h"
 
 namespace kekd {
 
 enum class WrapType {
-  kRingKey,  // of a software KEK, under a key derived from the ring key
-  kKeyFile,  // of the ring key, under a key derived from a key file
+  kRingKey,     // of a software KEK, under a key derived from the ring key
+  kKeyFile,     // of the ring key, under a key derived from a key file
+  kPassphrase,  // of the ring key, under a key derived from a passphrase
+  kCredential,  // of the ring key, under a key derived from a systemd credential
 };
 
 absl::string_view ToString(WrapType type);
@@ -27,9 +31,15 @@ struct Wrap {
   std::string reference;  // what opens it, for people: a key file's path when the wrap was made
   std::string node;       // a host name, or empty for any
   std::string blob;       // nonce || ciphertext || tag
+  std::optional<KdfParameters> kdf = {};  // of a passphrase
+  // Of a wrap of the ring key, from record format 2 on: its number in the ring, never reused, and
+  // when it was made.
+  uint32_t number = 0;
+  absl::Time creation_time = absl::InfiniteFuture();
 
   friend bool operator==(const Wrap& a, const Wrap& b) {
-    return a.type == b.type && a.reference == b.reference && a.node == b.node && a.blob == b.blob;
+    return a.type == b.type && a.reference == b.reference && a.node == b.node && a.blob == b.blob &&
+           a.kdf == b.kdf && a.number == b.number && a.creation_time == b.creation_time;
   }
 };
 

@@ -1,10 +1,12 @@
 #include "keystore/keyring.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "keystore/digest.h"
 
 namespace kekd {
 namespace {
@@ -29,9 +31,70 @@ absl::Status CheckVersion(const KeyVersion& version, uint32_t expected_number) {
         absl::StrCat("key version ", version.number, " is ", ToString(version.state), " and has ",
                      version.material.wraps.size(), " wraps: only a destroyed one has none"));
   }
+  for (const Wrap& wrap : version.material.wraps) {
+    if (wrap.kdf.has_value() || wrap.number != 0 || wrap.creation_time != absl::InfiniteFuture()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a wrap of key version ", version.number, " is one of a ring key"));
+    }
+  }
   if (version.material.wraps.size() > Keyring::kMaxWraps) {
     return absl::InvalidArgumentError(
         absl::StrCat("key version ", version.number, " has too many wraps"));
+  }
+  return absl::OkStatus();
+}
+
+// What record format 1 has no room for.
+bool FitsFormat1(const Keyring::Parts& parts) {
+  for (size_t i = 0; i < parts.ring_key_wraps.size(); ++i) {
+    const Wrap& wrap = parts.ring_key_wraps[i];
+    if (wrap.type != WrapType::kKeyFile || wrap.number != i + 1 ||
+        wrap.creation_time != absl::InfiniteFuture()) {
+      return false;
+    }
+  }
+  for (const AppliedRequest& applied : parts.applied_requests) {
+    if (!applied.digest.empty()) return false;
+  }
+  return parts.next_wrap_number == parts.ring_key_wraps.size() + 1 && parts.ring_key_number == 1 &&
+         parts.former_ring_key.empty();
+}
+
+absl::Status CheckRingKeyWraps(const Keyring::Parts& parts) {
+  uint32_t before = 0;
+  for (const Wrap& wrap : parts.ring_key_wraps) {
+    if (wrap.number <= before || wrap.number >= parts.next_wrap_number) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("wrap ", wrap.number, " of the ring key is out of order"));
+    }
+    before = wrap.number;
+    if (wrap.type == WrapType::kRingKey || wrap.blob.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("wrap ", wrap.number, " does not wrap a ring key"));
+    }
+    if (wrap.kdf.has_value() != (wrap.type == WrapType::kPassphrase)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("wrap ", wrap.number, " lacks, or has in vain, a passphrase's parameters"));
+    }
+    if (wrap.kdf.has_value()) KEKD_RETURN_IF_ERROR(CheckKdfParameters(*wrap.kdf));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFormat(const Keyring::Parts& parts) {
+  if (parts.format < Keyring::kOldestFormat || parts.format > Keyring::kFormat) {
+    return absl::InvalidArgumentError(absl::StrCat("no record has format ", parts.format));
+  }
+  if (parts.format == 1 && !FitsFormat1(parts)) {
+    return absl::InvalidArgumentError("the keyring does not fit in a record of format 1");
+  }
+  if (parts.ring_key_number == 0) {
+    return absl::InvalidArgumentError("the ring key has no number");
+  }
+  for (const AppliedRequest& applied : parts.applied_requests) {
+    if (!applied.digest.empty() && applied.digest.size() != sizeof(Sha256Digest)) {
+      return absl::InvalidArgumentError("a request's digest has not the size of one");
+    }
   }
   return absl::OkStatus();
 }
@@ -44,6 +107,10 @@ absl::string_view ToString(WrapType type) {
       return "ring key";
     case WrapType::kKeyFile:
       return "key file";
+    case WrapType::kPassphrase:
+      return "passphrase";
+    case WrapType::kCredential:
+      return "credential";
   }
   return "?";
 }
@@ -57,6 +124,8 @@ absl::StatusOr<Keyring> Keyring::Create(Parts parts) {
       parts.applied_requests.size() > kMaxAppliedRequests) {
     return absl::InvalidArgumentError("the keyring has too many versions, wraps or requests");
   }
+  KEKD_RETURN_IF_ERROR(CheckFormat(parts));
+  KEKD_RETURN_IF_ERROR(CheckRingKeyWraps(parts));
   absl::flat_hash_map<absl::string_view, uint32_t> numbers;  // by key id
   uint32_t number = 0;
   bool was_activated = false;
@@ -100,6 +169,13 @@ const KeyVersion* Keyring::Find(const KeyId& key_id) const {
 const AppliedRequest* Keyring::FindApplied(const Uuid& request_id) const {
   for (const AppliedRequest& applied : parts_.applied_requests) {
     if (applied.request_id == request_id) return &applied;
+  }
+  return nullptr;
+}
+
+const Wrap* Keyring::FindWrap(uint32_t number) const {
+  for (const Wrap& wrap : parts_.ring_key_wraps) {
+    if (wrap.number == number) return &wrap;
   }
   return nullptr;
 }
@@ -180,9 +256,87 @@ absl::StatusOr<Keyring> Keyring::WithDestroyed(uint32_t number, absl::Time now) 
   return Create(std::move(next));
 }
 
-Keyring Keyring::WithApplied(const Uuid& request_id, uint32_t version) const {
+absl::Status Keyring::ExpectFormat(uint16_t format, absl::string_view what) const {
+  if (parts_.format >= format) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "keyring \"", parts_.identity.name, "\" has record format ", parts_.format, ", and ", what,
+      " needs format ", format, ": 'kekctl keyring upgrade' raises it"));
+}
+
+absl::StatusOr<Keyring> Keyring::WithWrap(Wrap wrap, absl::Time now) const {
+  KEKD_RETURN_IF_ERROR(ExpectFormat(2, "another wrap of the ring key"));
+  if (wrap.number != parts_.next_wrap_number) {
+    return absl::InvalidArgumentError(absl::StrCat("the next wrap of the ring key has number ",
+                                                   parts_.next_wrap_number, ", not ", wrap.number));
+  }
+  if (parts_.ring_key_wraps.size() >= kMaxWraps) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the ring key has ", kMaxWraps, " wraps, the most there can be: remove one"));
+  }
   Parts next = parts_;
-  next.applied_requests.push_back({request_id, 0, version});
+  wrap.creation_time = ToMillisecond(now);
+  next.ring_key_wraps.push_back(std::move(wrap));
+  ++next.next_wrap_number;
+  return Create(std::move(next));
+}
+
+absl::StatusOr<Keyring> Keyring::WithNewRingKey(NewRingKey change) const {
+  KEKD_RETURN_IF_ERROR(ExpectFormat(2, "a new ring key"));
+  size_t removed = 0;
+  for (const uint32_t number : change.removed) {
+    if (FindWrap(number) == nullptr) {
+      return absl::NotFoundError(absl::StrCat("the ring key has no wrap ", number,
+                                              "; 'kekctl keyring wrap list' shows those it has"));
+    }
+    ++removed;
+  }
+  if (change.wraps.empty()) {
+    return absl::FailedPreconditionError(
+        "the last wrap can't be removed: nothing would open the keyring; add another first");
+  }
+  if (change.wraps.size() + removed != parts_.ring_key_wraps.size() ||
+      change.version_wraps.size() != parts_.versions.size()) {
+    return absl::FailedPreconditionError(
+        "the wraps of the new ring key are not those of the former one without the removed ones");
+  }
+  Parts next = parts_;
+  for (Wrap& wrap : change.wraps) {
+    const Wrap* const was = FindWrap(wrap.number);
+    const bool is_removed = std::find(change.removed.begin(), change.removed.end(), wrap.number) !=
+                            change.removed.end();
+    if (was == nullptr || is_removed || was->type != wrap.type) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("wrap ", wrap.number, " is none that stays under the new ring key"));
+    }
+    wrap.creation_time = was->creation_time;
+  }
+  next.ring_key_wraps = std::move(change.wraps);
+  for (size_t i = 0; i < next.versions.size(); ++i) {
+    next.versions[i].material.wraps = std::move(change.version_wraps[i]);
+  }
+  next.former_ring_key = std::move(change.former_ring_key);
+  ++next.ring_key_number;
+  return Create(std::move(next));
+}
+
+absl::StatusOr<Keyring> Keyring::WithFormat(uint16_t format) const {
+  if (format <= parts_.format) {
+    return absl::FailedPreconditionError(absl::StrCat("keyring \"", parts_.identity.name,
+                                                      "\" has record format ", parts_.format,
+                                                      " already; there is nothing to upgrade"));
+  }
+  Parts next = parts_;
+  next.format = format;
+  return Create(std::move(next));
+}
+
+Keyring Keyring::WithApplied(const Uuid& request_id, uint32_t version,
+                             absl::string_view digest) const {
+  Parts next = parts_;
+  AppliedRequest& applied = next.applied_requests.emplace_back();
+  applied.request_id = request_id;
+  applied.version = version;
+  if (parts_.format >= 2) applied.digest = std::string(digest);
   if (next.applied_requests.size() > kMaxAppliedRequests) {
     next.applied_requests.erase(next.applied_requests.begin());
   }
@@ -196,6 +350,11 @@ absl::Status Keyring::CheckSucceeds(const Keyring& before) const {
   if (ring_key_wraps().empty()) {
     return absl::FailedPreconditionError(
         "a keyring can't be replaced by one without ring key wraps: nothing would open it");
+  }
+  if (format() < before.format() || next_wrap_number() < before.next_wrap_number() ||
+      ring_key_number() < before.ring_key_number()) {
+    return absl::FailedPreconditionError(
+        "a keyring can't be replaced by one of an older format or with an older ring key");
   }
   if (versions().size() < before.versions().size()) {
     return absl::FailedPreconditionError(absl::StrCat("a keyring of ", before.versions().size(),

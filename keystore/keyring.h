@@ -18,10 +18,12 @@ namespace kekd {
 struct AppliedRequest {
   Uuid request_id;
   uint64_t generation = 0;  // that it made; 0: not committed yet
-  uint32_t version = 0;     // the key version it made or changed
+  uint32_t version = 0;     // the key version it made or changed; 0: none
+  std::string digest = {};  // SHA-256 of what was asked for; empty in record format 1
 
   friend bool operator==(const AppliedRequest& a, const AppliedRequest& b) {
-    return a.request_id == b.request_id && a.generation == b.generation && a.version == b.version;
+    return a.request_id == b.request_id && a.generation == b.generation && a.version == b.version &&
+           a.digest == b.digest;
   }
 };
 
@@ -33,6 +35,9 @@ struct AppliedRequest {
 //   WithCompromised  any, adds the mark
 //   WithDestroyed    pre-activation, deactivated -> destroyed
 //
+// What a ring can hold depends on the format of its record (docs/formats.md), which only
+// WithFormat raises; a change that needs a newer one is refused with the command that raises it.
+//
 // At most one version is active, and once one is, exactly one. Numbers and key ids are never
 // reused. A change says nothing of the disk: KeyringStore::Commit gives the value its generation.
 // Immutable, hence thread-safe.
@@ -41,6 +46,9 @@ class Keyring final {
   static constexpr size_t kMaxVersions = 10000;
   static constexpr size_t kMaxAppliedRequests = 32;
   static constexpr size_t kMaxWraps = 64;
+  // Of the record: what new rings get, and the oldest that is still read and written.
+  static constexpr uint16_t kFormat = 2;
+  static constexpr uint16_t kOldestFormat = 1;
 
   // What a keyring is made of; also how a store builds one from a record.
   struct Parts {
@@ -50,6 +58,11 @@ class Keyring final {
     std::vector<Wrap> ring_key_wraps;
     std::vector<KeyVersion> versions;              // by number
     std::vector<AppliedRequest> applied_requests;  // oldest first
+    uint16_t format = kFormat;
+    // The numbers that the ring key's wraps have in format 1 are their places, from 1.
+    uint32_t next_wrap_number = 1;
+    uint32_t ring_key_number = 1;  // counts the ring keys of this ring
+    std::string former_ring_key;   // wrapped under this one (RingKey::WrapFormer); or empty
   };
   // InvalidArgument, naming the rule, if the parts break one of the rules above.
   static absl::StatusOr<Keyring> Create(Parts parts);
@@ -60,6 +73,10 @@ class Keyring final {
   const std::vector<Wrap>& ring_key_wraps() const { return parts_.ring_key_wraps; }
   const std::vector<KeyVersion>& versions() const { return parts_.versions; }
   const std::vector<AppliedRequest>& applied_requests() const { return parts_.applied_requests; }
+  uint16_t format() const { return parts_.format; }
+  uint32_t next_wrap_number() const { return parts_.next_wrap_number; }
+  uint32_t ring_key_number() const { return parts_.ring_key_number; }
+  const std::string& former_ring_key() const { return parts_.former_ring_key; }
   const Parts& parts() const { return parts_; }
 
   // Null if there is none. The primary is the one active version.
@@ -67,6 +84,7 @@ class Keyring final {
   const KeyVersion* Find(uint32_t number) const;
   const KeyVersion* Find(const KeyId& key_id) const;
   const AppliedRequest* FindApplied(const Uuid& request_id) const;
+  const Wrap* FindWrap(uint32_t number) const;
   uint32_t NextVersionNumber() const;
 
   // `version` carries NextVersionNumber() and a key id that the ring never had; its state becomes
@@ -80,9 +98,23 @@ class Keyring final {
   // FailedPrecondition for the primary. Drops the wraps; the record of the version stays. Whether
   // anything still refers to it is for the caller to have proved.
   absl::StatusOr<Keyring> WithDestroyed(uint32_t number, absl::Time now) const;
+  // One more wrap of the ring key, of number next_wrap_number().
+  absl::StatusOr<Keyring> WithWrap(Wrap wrap, absl::Time now) const;
+  // The same ring under a new ring key: some of the ring key's wraps, made anew under their old
+  // numbers, and every wrap that the former ring key made. FailedPrecondition if a wrap is left out
+  // that is not in `removed`.
+  struct NewRingKey {
+    std::vector<uint32_t> removed;                 // numbers of wraps
+    std::vector<Wrap> wraps;                       // the others, of the new ring key
+    std::vector<std::vector<Wrap>> version_wraps;  // of each key version, in their order
+    std::string former_ring_key;                   // wrapped under the new one
+  };
+  absl::StatusOr<Keyring> WithNewRingKey(NewRingKey change) const;
+  // The same ring in a newer format. FailedPrecondition if it has it already.
+  absl::StatusOr<Keyring> WithFormat(uint16_t format) const;
   // Remembers a request beside the change it made, with the generation that the next commit gives;
   // the oldest is forgotten beyond kMaxAppliedRequests.
-  Keyring WithApplied(const Uuid& request_id, uint32_t version) const;
+  Keyring WithApplied(const Uuid& request_id, uint32_t version, absl::string_view digest) const;
   // For stores, the last line of defence before a record is replaced: FailedPrecondition unless
   // this is `before` with changes that a ring allows: the same ring, every version still there as
   // the same key, and ring key wraps to open it with.
@@ -94,6 +126,7 @@ class Keyring final {
   explicit Keyring(Parts parts) : parts_(std::move(parts)) {}
   // The parts with one version changed, for the With… functions.
   absl::StatusOr<Parts> PartsFor(uint32_t number) const;
+  absl::Status ExpectFormat(uint16_t format, absl::string_view what) const;
 
   Parts parts_;
 };

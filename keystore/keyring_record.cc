@@ -41,6 +41,10 @@ pb::WrapType ToProto(WrapType type) {
       return pb::WRAP_TYPE_RING_KEY;
     case WrapType::kKeyFile:
       return pb::WRAP_TYPE_KEY_FILE;
+    case WrapType::kPassphrase:
+      return pb::WRAP_TYPE_PASSPHRASE;
+    case WrapType::kCredential:
+      return pb::WRAP_TYPE_CREDENTIAL;
   }
   return pb::WRAP_TYPE_UNSPECIFIED;
 }
@@ -68,7 +72,19 @@ void ToProto(const Wrap& wrap, pb::Wrap* out) {
   out->set_reference(wrap.reference);
   out->set_node(wrap.node);
   out->set_blob(wrap.blob);
+  out->set_number(wrap.number);
+  out->set_created_ms(ToMillis(wrap.creation_time));
+  if (!wrap.kdf.has_value()) return;
+  pb::KdfParameters* const kdf = out->mutable_kdf();
+  kdf->set_function(static_cast<uint32_t>(wrap.kdf->function));
+  kdf->set_log2_n(wrap.kdf->log2_n);
+  kdf->set_r(wrap.kdf->r);
+  kdf->set_p(wrap.kdf->p);
+  kdf->set_iterations(wrap.kdf->iterations);
+  kdf->set_salt(wrap.kdf->salt);
 }
+
+// Field by field what the format of the keyring has.
 
 pb::KeyringBody ToProto(const Keyring& keyring) {
   pb::KeyringBody body;
@@ -76,7 +92,11 @@ pb::KeyringBody ToProto(const Keyring& keyring) {
   const absl::string_view cluster_id = AsText(keyring.identity().cluster_id.bytes());
   body.set_cluster_id(cluster_id.data(), cluster_id.size());
   body.set_created_ms(ToMillis(keyring.creation_time()));
-  for (const Wrap& wrap : keyring.ring_key_wraps()) ToProto(wrap, body.add_ring_key_wraps());
+  for (const Wrap& wrap : keyring.ring_key_wraps()) {
+    pb::Wrap* const out = body.add_ring_key_wraps();
+    ToProto(wrap, out);
+    if (keyring.format() == 1) out->clear_number();
+  }
   for (const KeyVersion& version : keyring.versions()) {
     pb::KeyVersion* out = body.add_versions();
     out->set_number(version.number);
@@ -100,11 +120,16 @@ pb::KeyringBody ToProto(const Keyring& keyring) {
     out->set_request_id(id.data(), id.size());
     out->set_generation(applied.generation);
     out->set_version(applied.version);
+    out->set_digest(applied.digest);
   }
+  if (keyring.format() < 2) return body;
+  body.set_next_wrap_number(keyring.next_wrap_number());
+  body.set_ring_key_number(keyring.ring_key_number());
+  body.set_former_ring_key(keyring.former_ring_key());
   return body;
 }
 
-std::string SerializeDeterministic(const pb::KeyringBody& body) {
+std::string SerializeDeterministic(const google::protobuf::Message& body) {
   std::string bytes;
   google::protobuf::io::StringOutputStream stream(&bytes);
   google::protobuf::io::CodedOutputStream coded(&stream);
@@ -123,12 +148,28 @@ absl::StatusOr<Wrap> FromProto(const pb::Wrap& in) {
     case pb::WRAP_TYPE_KEY_FILE:
       wrap.type = WrapType::kKeyFile;
       break;
+    case pb::WRAP_TYPE_PASSPHRASE:
+      wrap.type = WrapType::kPassphrase;
+      break;
+    case pb::WRAP_TYPE_CREDENTIAL:
+      wrap.type = WrapType::kCredential;
+      break;
     default:
       return absl::InvalidArgumentError(absl::StrCat("unknown wrap type ", in.type()));
   }
   wrap.reference = in.reference();
   wrap.node = in.node();
   wrap.blob = in.blob();
+  wrap.number = in.number();
+  wrap.creation_time = FromMillis(in.created_ms());
+  if (!in.has_kdf()) return wrap;
+  KdfParameters& kdf = wrap.kdf.emplace();
+  KEKD_ASSIGN_OR_RETURN(kdf.function, KdfFunctionFromNumber(in.kdf().function()));
+  kdf.log2_n = in.kdf().log2_n();
+  kdf.r = in.kdf().r();
+  kdf.p = in.kdf().p();
+  kdf.iterations = in.kdf().iterations();
+  kdf.salt = in.kdf().salt();
   return wrap;
 }
 
@@ -172,9 +213,10 @@ absl::StatusOr<KeyVersion> FromProto(const pb::KeyVersion& in) {
   return version;
 }
 
-absl::StatusOr<Keyring> FromProto(const pb::KeyringBody& body, const Uuid& ring_uuid,
-                                  uint64_t generation) {
+absl::StatusOr<Keyring> FromProto(const pb::KeyringBody& body, uint16_t format,
+                                  const Uuid& ring_uuid, uint64_t generation) {
   Keyring::Parts parts;
+  parts.format = format;
   parts.identity.name = body.name();
   KEKD_ASSIGN_OR_RETURN(parts.identity.cluster_id, Uuid::FromBytes(AsBytes(body.cluster_id())));
   parts.identity.ring_uuid = ring_uuid;
@@ -182,6 +224,16 @@ absl::StatusOr<Keyring> FromProto(const pb::KeyringBody& body, const Uuid& ring_
   parts.creation_time = FromMillis(body.created_ms());
   for (const pb::Wrap& wrap : body.ring_key_wraps()) {
     KEKD_ASSIGN_OR_RETURN(parts.ring_key_wraps.emplace_back(), FromProto(wrap));
+    if (format == 1) {
+      parts.ring_key_wraps.back().number = static_cast<uint32_t>(parts.ring_key_wraps.size());
+    }
+  }
+  parts.next_wrap_number = body.next_wrap_number();
+  parts.ring_key_number = body.ring_key_number();
+  parts.former_ring_key = body.former_ring_key();
+  if (format == 1) {
+    parts.next_wrap_number = static_cast<uint32_t>(parts.ring_key_wraps.size()) + 1;
+    parts.ring_key_number = 1;
   }
   for (const pb::KeyVersion& version : body.versions()) {
     KEKD_ASSIGN_OR_RETURN(parts.versions.emplace_back(), FromProto(version));
@@ -191,6 +243,7 @@ absl::StatusOr<Keyring> FromProto(const pb::KeyringBody& body, const Uuid& ring_
     KEKD_ASSIGN_OR_RETURN(out.request_id, Uuid::FromBytes(AsBytes(applied.request_id())));
     out.generation = applied.generation();
     out.version = applied.version();
+    out.digest = applied.digest();
   }
   return Keyring::Create(std::move(parts));
 }
@@ -252,7 +305,7 @@ bool IsBoundedBody(ByteView body) {
 absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& ring_key) {
   const std::string body = SerializeDeterministic(ToProto(keyring));
   std::string record(kMagic);
-  AppendU16(record, kRecordFormat);
+  AppendU16(record, keyring.format());
   const absl::string_view uuid = AsText(keyring.identity().ring_uuid.bytes());
   record.append(uuid.data(), uuid.size());
   AppendU64(record, keyring.generation());
@@ -270,6 +323,28 @@ absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& 
   return record;
 }
 
+std::string EncodeWrap(const Wrap& wrap) {
+  pb::Wrap message;
+  ToProto(wrap, &message);
+  return SerializeDeterministic(message);
+}
+
+absl::StatusOr<Wrap> DecodeWrap(absl::string_view bytes) {
+  google::protobuf::io::CodedInputStream input(AsBytes(bytes).data(),
+                                               static_cast<int>(bytes.size()));
+  input.PushLimit(static_cast<int>(bytes.size()));
+  pb::Wrap message;
+  if (!IsBounded(*pb::Wrap::descriptor(), input) ||
+      !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::DataLossError("the wrap can't be parsed");
+  }
+  KEKD_ASSIGN_OR_RETURN(Wrap wrap, FromProto(message));
+  if (EncodeWrap(wrap) != bytes) {
+    return absl::DataLossError("the wrap is not in the one form that kekd writes");
+  }
+  return wrap;
+}
+
 absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
   const uint8_t* const data = AsBytes(bytes).data();
   if (absl::string_view(bytes).substr(0, kMagic.size()) != kMagic) {
@@ -279,10 +354,10 @@ absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
     return Damaged(absl::StrCat("it is cut off after ", bytes.size(), " bytes"));
   }
   const uint16_t format = ReadU16(data + kFormatOffset);
-  if (format > kRecordFormat) {
+  if (format > Keyring::kFormat) {
     return absl::UnimplementedError(
         absl::StrCat("the keyring record has format ", format, ", this kekd reads formats up to ",
-                     kRecordFormat, ": it was written by a newer kekd; install that one again"));
+                     Keyring::kFormat, ": it was written by a newer kekd; install that one again"));
   }
   if (format == 0) return Damaged("its format number is 0");
   if (bytes.size() > kMaxRecordBytes) {
@@ -305,16 +380,17 @@ absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
   if (!body.ParseFromArray(data + kHeaderBytes, static_cast<int>(body_size))) {
     return Damaged("its body can't be parsed");
   }
-  // One ring has one encoding: unknown fields, fields out of order or given twice are no record.
-  // (protobuf would keep unknown fields and write them again.)
-  body.DiscardUnknownFields();
-  if (SerializeDeterministic(body) != absl::string_view(bytes).substr(kHeaderBytes, body_size)) {
-    return Damaged("its body is not in the one form that kekd writes");
-  }
-  absl::StatusOr<Keyring> keyring = FromProto(body, ring_uuid, ReadU64(data + kGenerationOffset));
+  absl::StatusOr<Keyring> keyring =
+      FromProto(body, format, ring_uuid, ReadU64(data + kGenerationOffset));
   if (!keyring.ok()) {
     if (absl::IsUnimplemented(keyring.status())) return keyring.status();
     return Damaged(keyring.status().message());
+  }
+  // One ring has one encoding: unknown fields, fields of another format, fields out of order or
+  // given twice are no record.
+  if (SerializeDeterministic(ToProto(*keyring)) !=
+      absl::string_view(bytes).substr(kHeaderBytes, body_size)) {
+    return Damaged("its body is not in the one form that kekd writes");
   }
   return UnverifiedRecord(std::move(bytes), *std::move(keyring));
 }

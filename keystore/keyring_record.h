@@ -13,16 +13,20 @@
 
 namespace kekd {
 
-// Record, format 1 (docs/formats.md): magic "kekdring", format (u16), ring UUID (16 bytes),
+// Record, formats 1 and 2 (docs/formats.md): magic "kekdring", format (u16), ring UUID (16 bytes),
 // generation (u64), body length (u32), body (proto/kekd/keyring/v1), HMAC-SHA-256 over all before
 // it under the ring key's record key. Integers are big-endian.
-inline constexpr uint16_t kRecordFormat = 1;
 // Twice and more of what Keyring::kMaxVersions software versions take.
 inline constexpr size_t kMaxRecordBytes = size_t{8} << 20;
 
-// The record of `keyring` with the generation it carries. Deterministic: the same ring gives the
-// same bytes.
+// The record of `keyring` in its format, with the generation it carries. Deterministic: the same
+// ring gives the same bytes.
 absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& ring_key);
+
+// A wrap of the ring key as the record holds it, for whoever sends one to the keyring's writer.
+std::string EncodeWrap(const Wrap& wrap);
+// DataLoss if the bytes are not what EncodeWrap makes; Unimplemented if a newer kekctl made them.
+absl::StatusOr<Wrap> DecodeWrap(absl::string_view bytes);
 
 // A record whose form is right and whose content nobody has vouched for yet. Only what is needed to
 // find the ring key can be had from it.
@@ -36,6 +40,7 @@ class UnverifiedRecord final {
   const RingIdentity& identity() const { return keyring_.identity(); }
   uint64_t generation() const { return keyring_.generation(); }
   const std::vector<Wrap>& ring_key_wraps() const { return keyring_.ring_key_wraps(); }
+  uint32_t ring_key_number() const { return keyring_.ring_key_number(); }
 
   // The keyring, if the record was written by somebody who has the ring key; else DataLoss.
   absl::StatusOr<Keyring> Verify(const RingKey& ring_key) const;

@@ -7,7 +7,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "keystore/keyring.h"
+#include "keystore/ring_key.h"
 
 namespace kekd {
 
@@ -27,6 +29,18 @@ class KeyringStore {
   // which of the two there is; an acknowledged generation is never lost.
   virtual absl::StatusOr<std::shared_ptr<const Keyring>> Commit(const Keyring& next,
                                                                 uint64_t expected_generation) = 0;
+
+  // What the stored keyring is authenticated with. Lives as long as anybody holds it.
+  virtual std::shared_ptr<const CurrentRingKey> ring_key() const = 0;
+  // Opens a ring key from other wraps than the stored ones, by the same secrets: what `wraps` would
+  // be opened with at the next start. Errors as those of a start.
+  virtual absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
+      absl::Span<const Wrap> wraps) = 0;
+  // As Commit, with `ring_key` as the ring key from then on. What else is authenticated with the
+  // ring key is made anew, and older generations, which the former ring key opens, are removed.
+  virtual absl::StatusOr<std::shared_ptr<const Keyring>> CommitWithRingKey(
+      const Keyring& next, uint64_t expected_generation,
+      std::shared_ptr<const RingKey> ring_key) = 0;
 };
 
 }  // namespace kekd

@@ -11,11 +11,36 @@
 namespace kekd {
 namespace {
 
-std::string DescribeChange(const Transition& transition, uint32_t version) {
-  const absl::string_view verb = std::holds_alternative<CreateVersion>(transition)    ? "created"
-                                 : std::holds_alternative<PromoteVersion>(transition) ? "promoted"
-                                                                                      : "changed";
-  return absl::StrCat(verb, " key version ", version);
+// A version is promoted only after its key has decrypted its canary here.
+absl::Status CheckMayBecomePrimary(const OpenKeyring& current, uint32_t number,
+                                   absl::Time deadline) {
+  const OpenKeyring::Entry* entry = current.Find(number);
+  if (entry->key == nullptr) {
+    return WithContext(entry->status, absl::StrCat("key version ", number,
+                                                   " can't be promoted: it can't be opened"));
+  }
+  return WithContext(
+      CheckCanary(current.keyring().identity(), *entry->version, *entry->key, deadline),
+      "the version can't be promoted");
+}
+
+// The wraps of a version, those of the former ring key made anew and opened again: what a commit
+// replaces is gone afterwards.
+absl::StatusOr<std::vector<Wrap>> RewrapKeks(const KeyVersion& version, const RingIdentity& ring,
+                                             const RingKey& former, const RingKey& ring_key) {
+  const KeySpec spec{ring, version.number};
+  std::vector<Wrap> wraps = version.material.wraps;
+  for (Wrap& wrap : wraps) {
+    if (wrap.type != WrapType::kRingKey) continue;
+    KEKD_ASSIGN_OR_RETURN(const SecretBytes kek, former.UnwrapKek(wrap, spec));
+    KEKD_ASSIGN_OR_RETURN(wrap, ring_key.WrapKek(kek, spec));
+    KEKD_ASSIGN_OR_RETURN(const SecretBytes again, ring_key.UnwrapKek(wrap, spec));
+    if (!SecretBytes::ConstantTimeEquals(kek, again)) {
+      return absl::InternalError(absl::StrCat("the key of version ", version.number,
+                                              " was not wrapped as it is; nothing was changed"));
+    }
+  }
+  return wraps;
 }
 
 }  // namespace
@@ -41,18 +66,24 @@ absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& tr
     KEKD_RETURN_IF_ERROR(ConfirmLocked(deadline));
   }
   const std::shared_ptr<const OpenKeyring> before = current_->Get();
+  KEKD_ASSIGN_OR_RETURN(const std::string digest, DigestOf(transition));
   if (const AppliedRequest* applied = before->keyring().FindApplied(request_id)) {
+    if (!applied->digest.empty() && applied->digest != digest) {
+      return absl::InvalidArgumentError(
+          "this request id was used for another change already; use a new one");
+    }
     return Applied{before, applied->version};
   }
   if (before->keyring().generation() != expected_generation) {
     return TooLateLocked(before->keyring().generation(), expected_generation);
   }
-  uint32_t version = 0;
-  KEKD_ASSIGN_OR_RETURN(const Keyring changed,
-                        ChangedLocked(*before, transition, deadline, &version));
-  const Keyring next = changed.WithApplied(request_id, version);
+  KEKD_ASSIGN_OR_RETURN(const Change change, ChangedLocked(*before, transition, deadline));
+  const uint32_t version = change.version;
+  const Keyring next = change.next.WithApplied(request_id, version, digest);
   absl::StatusOr<std::shared_ptr<const Keyring>> committed =
-      options_.store->Commit(next, expected_generation);
+      change.ring_key == nullptr
+          ? options_.store->Commit(next, expected_generation)
+          : options_.store->CommitWithRingKey(next, expected_generation, change.ring_key);
   if (!committed.ok()) return AfterFailedCommitLocked(committed.status(), request_id, deadline);
   last_change_ = {std::string(who), DescribeChange(transition, version), options_.clock->Now()};
   PublishLocked(*std::move(committed), deadline);
@@ -107,30 +138,63 @@ absl::Status KeyringWriter::ConfirmLocked(absl::Time deadline) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Keyring> KeyringWriter::ChangedLocked(const OpenKeyring& current,
-                                                     const Transition& transition,
-                                                     absl::Time deadline, uint32_t* version) {
+absl::StatusOr<KeyringWriter::Change> KeyringWriter::ChangedLocked(const OpenKeyring& current,
+                                                                   const Transition& transition,
+                                                                   absl::Time deadline) {
   const Keyring& ring = current.keyring();
   const absl::Time now = options_.clock->Now();
   if (const auto* create = std::get_if<CreateVersion>(&transition)) {
-    KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, options_.backends->Find(create->backend));
-    *version = ring.NextVersionNumber();
-    KEKD_ASSIGN_OR_RETURN(KeyVersion made, MakeKeyVersion({ring.identity(), *version}, *backend,
-                                                          *options_.random, now, deadline));
-    return ring.WithNewVersion(std::move(made));
+    return WithVersionLocked(ring, *create, deadline);
   }
-  const auto& promote = std::get<PromoteVersion>(transition);
-  *version = promote.number;
-  KEKD_ASSIGN_OR_RETURN(Keyring promoted, ring.WithPromoted(promote.number, now));
-  const OpenKeyring::Entry* entry = current.Find(promote.number);
-  if (entry->key == nullptr) {
-    return WithContext(entry->status, absl::StrCat("key version ", promote.number,
-                                                   " can't be promoted: it can't be opened"));
+  if (const auto* promote = std::get_if<PromoteVersion>(&transition)) {
+    KEKD_ASSIGN_OR_RETURN(Keyring promoted, ring.WithPromoted(promote->number, now));
+    KEKD_RETURN_IF_ERROR(CheckMayBecomePrimary(current, promote->number, deadline));
+    return Change{std::move(promoted), promote->number};
   }
-  KEKD_RETURN_IF_ERROR(
-      WithContext(CheckCanary(ring.identity(), *entry->version, *entry->key, deadline),
-                  "the version can't be promoted"));
-  return promoted;
+  if (const auto* add = std::get_if<AddWrap>(&transition)) {
+    KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithWrap(add->wrap, now));
+    return Change{std::move(next)};
+  }
+  if (const auto* replace = std::get_if<ReplaceRingKey>(&transition)) {
+    return WithNewRingKeyLocked(ring, *replace);
+  }
+  KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithFormat(Keyring::kFormat));
+  return Change{std::move(next)};
+}
+
+absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithVersionLocked(const Keyring& ring,
+                                                                       const CreateVersion& create,
+                                                                       absl::Time deadline) {
+  KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, options_.backends->Find(create.backend));
+  const uint32_t number = ring.NextVersionNumber();
+  KEKD_ASSIGN_OR_RETURN(KeyVersion made,
+                        MakeKeyVersion({ring.identity(), number}, *backend, *options_.random,
+                                       options_.clock->Now(), deadline));
+  KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithNewVersion(std::move(made)));
+  return Change{std::move(next), number};
+}
+
+absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithNewRingKeyLocked(
+    const Keyring& ring, const ReplaceRingKey& replace) {
+  const std::shared_ptr<const RingKey> former = options_.store->ring_key()->Get();
+  absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
+      options_.store->OpenRingKey(replace.wraps);
+  if (!ring_key.ok()) {
+    return WithContext(ring_key.status(),
+                       "nothing was changed: what the configuration names under \"unlock\" would "
+                       "not open the keyring any more");
+  }
+  if (SecretBytes::ConstantTimeEquals((*ring_key)->secret(), former->secret())) {
+    return absl::InvalidArgumentError("the wraps hold the ring key that there is, not a new one");
+  }
+  Keyring::NewRingKey change{.removed = replace.removed, .wraps = replace.wraps};
+  KEKD_ASSIGN_OR_RETURN(change.former_ring_key, (*ring_key)->WrapFormer(*former));
+  for (const KeyVersion& version : ring.versions()) {
+    KEKD_ASSIGN_OR_RETURN(change.version_wraps.emplace_back(),
+                          RewrapKeks(version, ring.identity(), *former, **ring_key));
+  }
+  KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithNewRingKey(std::move(change)));
+  return Change{.next = std::move(next), .ring_key = *std::move(ring_key)};
 }
 
 void KeyringWriter::PublishLocked(std::shared_ptr<const Keyring> keyring, absl::Time deadline) {

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -20,17 +19,9 @@
 #include "keystore/key_backend.h"
 #include "keystore/keyring_store.h"
 #include "keystore/open_keyring.h"
+#include "keystore/transition.h"
 
 namespace kekd {
-
-// What an operator may ask of a keyring.
-struct CreateVersion {
-  std::string backend;  // a type of the ring's BackendSet
-};
-struct PromoteVersion {
-  uint32_t number = 0;
-};
-using Transition = std::variant<CreateVersion, PromoteVersion>;
 
 // KeyringWriter carries transitions out: first durably in the store, then in what is served. It is
 // the same in kekd (behind the admin socket) and in kekctl when kekd is down. Thread-safe; one
@@ -45,7 +36,7 @@ class KeyringWriter final {
   };
   struct Applied {
     std::shared_ptr<const OpenKeyring> keyring;  // with the change in it
-    uint32_t version = 0;                        // the key version made or changed
+    uint32_t version = 0;                        // the key version made or changed, or 0
   };
 
   // Loads the ring and opens its keys.
@@ -57,10 +48,10 @@ class KeyringWriter final {
 
   // Carries `transition` out on generation `expected_generation`: Aborted if the ring is of another
   // one. A request id that was applied before changes nothing and returns the ring as it is now,
-  // whatever generation is expected. Nothing is answered as done that the store has not reported as
-  // durable: a ring that a failed commit left is committed once more first. A version is promoted
-  // only after its key has decrypted its canary here.
-  // `who` is told to whoever comes too late with another change.
+  // whatever generation is expected; InvalidArgument if something else was asked for then. Nothing
+  // is answered as done that the store has not reported as durable: a ring that a failed commit
+  // left is committed once more first. A version is promoted only after its key has decrypted its
+  // canary here. `who` is told to whoever comes too late with another change.
   absl::StatusOr<Applied> Apply(const Transition& transition, uint64_t expected_generation,
                                 const Uuid& request_id, absl::Time deadline,
                                 absl::string_view who = "");
@@ -80,11 +71,20 @@ class KeyringWriter final {
     std::string what;
     absl::Time time;
   };
+  // A ring as a transition makes it, before it is stored.
+  struct Change {
+    Keyring next;
+    uint32_t version = 0;
+    std::shared_ptr<const RingKey> ring_key = nullptr;  // a new one, if it has one
+  };
 
   absl::Status TooLateLocked(uint64_t generation, uint64_t expected_generation) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::StatusOr<Keyring> ChangedLocked(const OpenKeyring& current, const Transition& transition,
-                                        absl::Time deadline, uint32_t* version)
+  absl::StatusOr<Change> ChangedLocked(const OpenKeyring& current, const Transition& transition,
+                                       absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Change> WithVersionLocked(const Keyring& ring, const CreateVersion& create,
+                                           absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Change> WithNewRingKeyLocked(const Keyring& ring, const ReplaceRingKey& replace)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Applied> AfterFailedCommitLocked(const absl::Status& failure,
                                                   const Uuid& request_id, absl::Time deadline)

@@ -20,11 +20,20 @@ std::string KekAssociatedData(const KeySpec& spec) {
   return fields.bytes();
 }
 
+std::string FormerAssociatedData(const Uuid& ring_uuid) {
+  LengthPrefixed fields;
+  fields.Add("kekd/former-ring-key-wrap/1").Add(ring_uuid.bytes());
+  return fields.bytes();
+}
+
 }  // namespace
 
-RingKey::RingKey(SecretBytes secret, SecretBytes record_mac_key, SecretBytes high_water_mac_key,
+RingKey::RingKey(SecretBytes secret, const Uuid& ring_uuid, const RandomSource& random,
+                 SecretBytes record_mac_key, SecretBytes high_water_mac_key,
                  std::unique_ptr<const Aead> kek_wrap)
     : secret_(std::move(secret)),
+      ring_uuid_(ring_uuid),
+      random_(random),
       record_mac_key_(std::move(record_mac_key)),
       high_water_mac_key_(std::move(high_water_mac_key)),
       kek_wrap_(std::move(kek_wrap)) {}
@@ -49,8 +58,32 @@ absl::StatusOr<std::shared_ptr<const RingKey>> RingKey::Create(SecretBytes secre
   KEKD_ASSIGN_OR_RETURN(SecretBytes wrap, HkdfSha256(secret, salt, "kekd/kek-wrap/1"));
   KEKD_ASSIGN_OR_RETURN(std::unique_ptr<const Aead> aead,
                         CreateAead(Algorithm::kXaes256Gcm, std::move(wrap), random));
-  return std::shared_ptr<const RingKey>(
-      new RingKey(std::move(secret), std::move(record), std::move(high_water), std::move(aead)));
+  return std::shared_ptr<const RingKey>(new RingKey(std::move(secret), ring_uuid, random,
+                                                    std::move(record), std::move(high_water),
+                                                    std::move(aead)));
+}
+
+absl::StatusOr<std::unique_ptr<const Aead>> RingKey::FormerWrap() const {
+  KEKD_ASSIGN_OR_RETURN(SecretBytes key,
+                        HkdfSha256(secret_, ring_uuid_.bytes(), "kekd/former-ring-key-wrap/1"));
+  return CreateAead(Algorithm::kXaes256Gcm, std::move(key), random_);
+}
+
+absl::StatusOr<std::string> RingKey::WrapFormer(const RingKey& former) const {
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead, FormerWrap());
+  return aead->Encrypt(former.secret_, AsBytes(FormerAssociatedData(ring_uuid_)));
+}
+
+absl::StatusOr<std::shared_ptr<const RingKey>> RingKey::UnwrapFormer(
+    absl::string_view wrapped) const {
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead, FormerWrap());
+  absl::StatusOr<SecretBytes> secret =
+      aead->Decrypt(AsBytes(wrapped), AsBytes(FormerAssociatedData(ring_uuid_)));
+  if (absl::IsInvalidArgument(secret.status())) {
+    return absl::DataLossError("the former ring key can't be opened with this one");
+  }
+  if (!secret.ok()) return secret.status();
+  return Create(*std::move(secret), ring_uuid_, random_);
 }
 
 absl::StatusOr<Sha256Digest> RingKey::RecordMac(ByteView bytes) const {

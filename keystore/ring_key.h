@@ -5,15 +5,17 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/bytes.h"
-#include "base/file_system.h"
+#include "base/mutex.h"
 #include "base/random_source.h"
 #include "base/secret_bytes.h"
+#include "base/uuid.h"
 #include "keystore/aead.h"
 #include "keystore/digest.h"
 #include "keystore/key_id.h"
@@ -44,17 +46,46 @@ class RingKey final {
   // DataLoss if the wrap is damaged or of another key version.
   absl::StatusOr<SecretBytes> UnwrapKek(const Wrap& wrap, const KeySpec& spec) const;
 
+  // The ring key before this one, for the record. A wrap of it is nonce, ciphertext and tag.
+  absl::StatusOr<std::string> WrapFormer(const RingKey& former) const;
+  // DataLoss if the wrap was made by another ring key.
+  absl::StatusOr<std::shared_ptr<const RingKey>> UnwrapFormer(absl::string_view wrapped) const;
+
   // The raw key, to be wrapped.
   const SecretBytes& secret() const { return secret_; }
 
  private:
-  RingKey(SecretBytes secret, SecretBytes record_mac_key, SecretBytes high_water_mac_key,
+  RingKey(SecretBytes secret, const Uuid& ring_uuid, const RandomSource& random,
+          SecretBytes record_mac_key, SecretBytes high_water_mac_key,
           std::unique_ptr<const Aead> kek_wrap);
+  absl::StatusOr<std::unique_ptr<const Aead>> FormerWrap() const;
 
   const SecretBytes secret_;
+  const Uuid ring_uuid_;
+  const RandomSource& random_;
   const SecretBytes record_mac_key_;
   const SecretBytes high_water_mac_key_;
   const std::unique_ptr<const Aead> kek_wrap_;
+};
+
+// The ring key of a keyring as it is now: removing a wrap makes a new one. Thread-safe.
+class CurrentRingKey final {
+ public:
+  explicit CurrentRingKey(std::shared_ptr<const RingKey> ring_key)
+      : ring_key_(std::move(ring_key)) {}
+
+  std::shared_ptr<const RingKey> Get() const {
+    MutexLock lock(&mu_);
+    return ring_key_;
+  }
+  void Set(std::shared_ptr<const RingKey> ring_key) {
+    MutexLock lock(&mu_);
+    ring_key_.swap(ring_key);
+  }
+
+ private:
+  mutable Mutex mu_;
+  std::shared_ptr<const RingKey> ring_key_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace kekd

@@ -6,7 +6,7 @@
 
 namespace kekd {
 
-absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
+absl::StatusOr<OpenedRingKey> OpenRingKey(
     absl::Span<const Wrap> wraps, absl::Span<const std::unique_ptr<RingKeyWrapper>> wrappers,
     const RingIdentity& ring, const RandomSource& random) {
   absl::Status failed;
@@ -19,7 +19,7 @@ absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
       if (wrap.type != wrapper->type()) continue;
       absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
           wrapper->UnwrapRingKey(wrap, ring, random);
-      if (ring_key.ok()) return ring_key;
+      if (ring_key.ok()) return OpenedRingKey{*std::move(ring_key), wrap.number};
       reason = ring_key.status();
     }
     if (failed.ok()) failed = reason;

@@ -2,15 +2,19 @@
 #ifndef KEKD_KEYSTORE_RING_KEY_WRAPPER_H_
 #define KEKD_KEYSTORE_RING_KEY_WRAPPER_H_
 
+#include <cstdint>
 #include <memory>
-#include <vector>
+#include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/random_source.h"
 #include "keystore/key_id.h"
 #include "keystore/key_version.h"
+#include "keystore/passphrase_kdf.h"
 #include "keystore/ring_key.h"
+#include "keystore/secret_source.h"
 
 namespace kekd {
 
@@ -30,9 +34,31 @@ class RingKeyWrapper {
       const Wrap& wrap, const RingIdentity& ring, const RandomSource& random) const = 0;
 };
 
+// A wrapper under a key file's secret, which `source` reads (key_file.h). `reference` names it in
+// the wrap, for people. `random` outlives the result, as with the two that follow.
+std::unique_ptr<RingKeyWrapper> CreateKeyFileWrapper(std::unique_ptr<SecretSource> source,
+                                                     absl::string_view reference,
+                                                     const RandomSource& random);
+// The same under a systemd credential whose content is that of a key file.
+std::unique_ptr<RingKeyWrapper> CreateCredentialWrapper(std::unique_ptr<SecretSource> source,
+                                                        absl::string_view reference,
+                                                        const RandomSource& random);
+// Under a passphrase, which is made a key by `function` in new wraps, and by what a wrap says when
+// it is opened. A new wrap's passphrase is checked by CheckNewPassphrase.
+std::unique_ptr<RingKeyWrapper> CreatePassphraseWrapper(std::unique_ptr<SecretSource> source,
+                                                        absl::string_view reference,
+                                                        KdfFunction function,
+                                                        const RandomSource& random);
+
+// A ring key that was opened, and by which wrap.
+struct OpenedRingKey {
+  std::shared_ptr<const RingKey> ring_key;
+  uint32_t wrap_number = 0;
+};
+
 // Opens the ring key with the first wrapper that fits one of the wraps. If none does, the error
 // says for each wrapper why.
-absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
+absl::StatusOr<OpenedRingKey> OpenRingKey(
     absl::Span<const Wrap> wraps, absl::Span<const std::unique_ptr<RingKeyWrapper>> wrappers,
     const RingIdentity& ring, const RandomSource& random);
 

@@ -31,7 +31,7 @@ class SoftwareKey final : public BackendKey {
 
 class SoftwareKeyBackend final : public KeyBackend {
  public:
-  SoftwareKeyBackend(std::shared_ptr<const RingKey> ring_key, const RandomSource& random)
+  SoftwareKeyBackend(std::shared_ptr<const CurrentRingKey> ring_key, const RandomSource& random)
       : ring_key_(std::move(ring_key)), random_(random) {}
 
   Description Describe() const override {
@@ -44,7 +44,7 @@ class SoftwareKeyBackend final : public KeyBackend {
     KeyMaterial material;
     material.custody = Custody::kEnvelope;
     material.algorithm = Algorithm::kXaes256Gcm;
-    KEKD_ASSIGN_OR_RETURN(material.wraps.emplace_back(), ring_key_->WrapKek(kek, spec));
+    KEKD_ASSIGN_OR_RETURN(material.wraps.emplace_back(), ring_key_->Get()->WrapKek(kek, spec));
     return material;
   }
 
@@ -53,9 +53,10 @@ class SoftwareKeyBackend final : public KeyBackend {
                                                             absl::Time /*deadline*/) override {
     absl::Status failed = absl::NotFoundError(
         absl::StrCat("key version ", spec.version, " has no wrap that the ring key opens"));
+    const std::shared_ptr<const RingKey> ring_key = ring_key_->Get();
     for (const Wrap& wrap : material.wraps) {
       if (wrap.type != WrapType::kRingKey) continue;
-      absl::StatusOr<SecretBytes> kek = ring_key_->UnwrapKek(wrap, spec);
+      absl::StatusOr<SecretBytes> kek = ring_key->UnwrapKek(wrap, spec);
       if (kek.ok()) {
         KEKD_ASSIGN_OR_RETURN(std::unique_ptr<const Aead> aead,
                               CreateAead(material.algorithm, *std::move(kek), random_));
@@ -75,15 +76,21 @@ class SoftwareKeyBackend final : public KeyBackend {
   absl::Status Probe(absl::Time /*deadline*/) override { return absl::OkStatus(); }
 
  private:
-  const std::shared_ptr<const RingKey> ring_key_;
+  const std::shared_ptr<const CurrentRingKey> ring_key_;
   const RandomSource& random_;
 };
 
 }  // namespace
 
-std::unique_ptr<KeyBackend> CreateSoftwareKeyBackend(std::shared_ptr<const RingKey> ring_key,
+std::unique_ptr<KeyBackend> CreateSoftwareKeyBackend(std::shared_ptr<const CurrentRingKey> ring_key,
                                                      const RandomSource& random) {
   return std::make_unique<SoftwareKeyBackend>(std::move(ring_key), random);
+}
+
+std::unique_ptr<KeyBackend> CreateSoftwareKeyBackend(std::shared_ptr<const RingKey> ring_key,
+                                                     const RandomSource& random) {
+  return CreateSoftwareKeyBackend(std::make_shared<const CurrentRingKey>(std::move(ring_key)),
+                                  random);
 }
 
 }  // namespace kekd

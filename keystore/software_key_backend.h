@@ -16,6 +16,9 @@ inline constexpr absl::string_view kSoftwareBackend = "software";
 // The software backend, custody envelope: 32 random bytes a key, used with XAES-256-GCM, whose
 // random 192-bit nonces need no counter that would have to survive a crash. Nothing of it blocks,
 // so deadlines are not looked at. `random` outlives the backend and its keys.
+std::unique_ptr<KeyBackend> CreateSoftwareKeyBackend(std::shared_ptr<const CurrentRingKey> ring_key,
+                                                     const RandomSource& random);
+// The same for a ring whose ring key does not change meanwhile.
 std::unique_ptr<KeyBackend> CreateSoftwareKeyBackend(std::shared_ptr<const RingKey> ring_key,
                                                      const RandomSource& random);
 

@@ -33,8 +33,23 @@ struct SocketConfig {
 
 // One way to open the ring key.
 struct UnlockConfig {
-  std::string key_file;  // absolute path
+  enum class Kind {
+    kKeyFile,               // value: absolute path
+    kCredential,            // value: name of a systemd credential with a key file's content
+    kPassphraseFile,        // value: absolute path
+    kPassphraseCredential,  // value: name of a systemd credential
+    kPassphrasePrompt,      // asked for at the terminal
+  };
+  Kind kind = Kind::kKeyFile;
+  std::string value = {};
+
+  friend bool operator==(const UnlockConfig& a, const UnlockConfig& b) {
+    return a.kind == b.kind && a.value == b.value;
+  }
 };
+
+// For people: "key file /etc/kekd/prod.key", "credential ring", "passphrase at the terminal".
+std::string Describe(const UnlockConfig& unlock);
 
 struct KeyringConfig {
   std::string name;

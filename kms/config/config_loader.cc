@@ -252,21 +252,77 @@ class ConfigReader final {
           absl::StrCat("has ", elements.size(), " elements; the most is ", kMaxUnlocks));
     }
     std::vector<UnlockConfig> unlocks;
-    std::vector<Use> key_files;
+    std::vector<Use> uses;
     for (const YamlReader& element : elements) {
-      KEKD_RETURN_IF_ERROR(element.ExpectFields({"keyFile"}));
-      KEKD_ASSIGN_OR_RETURN(const YamlReader reader, element.RequiredField("keyFile"));
-      KEKD_ASSIGN_OR_RETURN(std::string path, ReadPath(reader));
-      if (IsWithin(path, directory)) {
-        return reader.Error(
-            absl::StrCat("\"", path,
-                         "\" lies in the keyring's own folder: every copy of that folder would "
-                         "carry its key with it; keep the key file elsewhere"));
-      }
-      KEKD_RETURN_IF_ERROR(ExpectUnused(reader, path, key_files));
-      unlocks.push_back({.key_file = std::move(path)});
+      KEKD_RETURN_IF_ERROR(element.ExpectFields({"keyFile", "credential", "passphrase"}));
+      KEKD_ASSIGN_OR_RETURN(const YamlReader only, OnlyField(element));
+      KEKD_ASSIGN_OR_RETURN(UnlockConfig unlock, ReadUnlock(element, directory));
+      KEKD_RETURN_IF_ERROR(
+          ExpectUnused(only, unlock.value.empty() ? "the terminal" : unlock.value, uses));
+      unlocks.push_back(std::move(unlock));
     }
     return unlocks;
+  }
+
+  // The one field of a mapping that allows several of which exactly one must be there.
+  static absl::StatusOr<YamlReader> OnlyField(const YamlReader& reader) {
+    const std::vector<YamlReader> fields = reader.Fields();
+    if (fields.size() == 1) return fields.front();
+    if (fields.empty()) {
+      return reader.Error(
+          "give a \"keyFile\", a \"credential\" or a \"passphrase\" with its \"file\", "
+          "\"credential\" or \"prompt\"");
+    }
+    return fields[1].Error(
+        "only one can be given here; another way to unlock is another element of the list");
+  }
+
+  static absl::StatusOr<UnlockConfig> ReadUnlock(const YamlReader& reader,
+                                                 absl::string_view directory) {
+    using Kind = UnlockConfig::Kind;
+    if (const YamlNode* node = reader.FindField("keyFile")) {
+      return ReadSecretFile(reader.Field("keyFile", *node), Kind::kKeyFile, directory);
+    }
+    if (const YamlNode* node = reader.FindField("credential")) {
+      return ReadCredential(reader.Field("credential", *node), Kind::kCredential);
+    }
+    KEKD_ASSIGN_OR_RETURN(const YamlReader passphrase, reader.RequiredField("passphrase"));
+    KEKD_RETURN_IF_ERROR(passphrase.ExpectFields({"file", "credential", "prompt"}));
+    KEKD_RETURN_IF_ERROR(OnlyField(passphrase).status());
+    if (const YamlNode* node = passphrase.FindField("file")) {
+      return ReadSecretFile(passphrase.Field("file", *node), Kind::kPassphraseFile, directory);
+    }
+    if (const YamlNode* node = passphrase.FindField("credential")) {
+      return ReadCredential(passphrase.Field("credential", *node), Kind::kPassphraseCredential);
+    }
+    KEKD_ASSIGN_OR_RETURN(const YamlReader prompt, passphrase.RequiredField("prompt"));
+    KEKD_ASSIGN_OR_RETURN(const absl::string_view text, prompt.Text());
+    if (text != "true") return prompt.Error(absl::StrCat("must be true, and is \"", text, "\""));
+    return UnlockConfig{.kind = Kind::kPassphrasePrompt};
+  }
+
+  static absl::StatusOr<UnlockConfig> ReadSecretFile(const YamlReader& reader,
+                                                     UnlockConfig::Kind kind,
+                                                     absl::string_view directory) {
+    KEKD_ASSIGN_OR_RETURN(std::string path, ReadPath(reader));
+    if (IsWithin(path, directory)) {
+      return reader.Error(
+          absl::StrCat("\"", path,
+                       "\" lies in the keyring's own folder: every copy of that folder would "
+                       "carry its key with it; keep it elsewhere"));
+    }
+    return UnlockConfig{.kind = kind, .value = std::move(path)};
+  }
+
+  // systemd.exec(5): a credential's name is a file's name, of 255 bytes at most.
+  static absl::StatusOr<UnlockConfig> ReadCredential(const YamlReader& reader,
+                                                     UnlockConfig::Kind kind) {
+    KEKD_ASSIGN_OR_RETURN(const absl::string_view name, reader.Text());
+    if (name == "." || name == ".." || name.size() > 255 ||
+        name.find('/') != absl::string_view::npos) {
+      return reader.Error(absl::StrCat("\"", name, "\" can't be the name of a credential"));
+    }
+    return UnlockConfig{.kind = kind, .value = std::string(name)};
   }
 
   static absl::Status ReadLog(const YamlReader& root, Config& config) {
@@ -326,6 +382,22 @@ absl::Status CheckWritableByOwnerOnly(absl::string_view path, const FileInfo& in
 }
 
 }  // namespace
+
+std::string Describe(const UnlockConfig& unlock) {
+  switch (unlock.kind) {
+    case UnlockConfig::Kind::kKeyFile:
+      return absl::StrCat("key file ", unlock.value);
+    case UnlockConfig::Kind::kCredential:
+      return absl::StrCat("credential ", unlock.value);
+    case UnlockConfig::Kind::kPassphraseFile:
+      return absl::StrCat("passphrase in ", unlock.value);
+    case UnlockConfig::Kind::kPassphraseCredential:
+      return absl::StrCat("passphrase in credential ", unlock.value);
+    case UnlockConfig::Kind::kPassphrasePrompt:
+      break;
+  }
+  return "passphrase at the terminal";
+}
 
 absl::StatusOr<Config> ParseConfig(absl::string_view yaml, absl::string_view origin) {
   KEKD_ASSIGN_OR_RETURN(const YamlNode document, ParseYaml(yaml, origin));

@@ -79,6 +79,15 @@ YamlReader YamlReader::Field(absl::string_view field, const YamlNode& node) cons
                     path_.empty() ? std::string(field) : absl::StrCat(path_, ".", field));
 }
 
+std::vector<YamlReader> YamlReader::Fields() const {
+  std::vector<YamlReader> fields;
+  for (size_t i = 0; i < node_->keys.size(); ++i) {
+    if (node_->values[i].kind == YamlNode::Kind::kNull) continue;
+    fields.push_back(Field(node_->keys[i].scalar, node_->values[i]));
+  }
+  return fields;
+}
+
 absl::StatusOr<YamlReader> YamlReader::RequiredField(absl::string_view field) const {
   const YamlNode* node = FindField(field);
   if (node == nullptr) return Error(absl::StrCat("the field \"", field, "\" is missing"));

@@ -35,6 +35,9 @@ class YamlReader final {
   // For a field that FindField found.
   YamlReader Field(absl::string_view field, const YamlNode& node) const;
 
+  // Of a mapping, those that have a value.
+  std::vector<YamlReader> Fields() const;
+
   // The text of a scalar that is not empty and has no control characters; a view into the document.
   absl::StatusOr<absl::string_view> Text() const;
   // The elements of a sequence.

@@ -90,16 +90,17 @@ class NewKeyFiles final {
       group = folder->group;
     }
     for (const UnlockConfig& unlock : keyring.unlock) {
-      KEKD_RETURN_IF_ERROR(ExpectFolderOf(fs_, unlock.key_file));
+      if (unlock.kind != UnlockConfig::Kind::kKeyFile) continue;
+      KEKD_RETURN_IF_ERROR(ExpectFolderOf(fs_, unlock.value));
       // Nothing is written, not even a temporary file, beside a key file that is there.
-      absl::Status found = fs_.GetInfo(unlock.key_file).status();
+      absl::Status found = fs_.GetInfo(unlock.value).status();
       if (found.ok()) continue;
       if (!absl::IsNotFound(found)) return found;
       const absl::Status made =
-          CreateKeyFile(fs_, unlock.key_file, owner, group, RandomSource::System());
+          CreateKeyFile(fs_, unlock.value, owner, group, RandomSource::System());
       if (absl::IsAlreadyExists(made)) continue;
       KEKD_RETURN_IF_ERROR(made);
-      paths_.push_back(unlock.key_file);
+      paths_.push_back(unlock.value);
     }
     return absl::OkStatus();
   }
@@ -145,10 +146,9 @@ std::string Describe(const KeyringConfig& keyring, const admin::v1::Keyring& vie
       absl::StrCat("made keyring ", keyring.name, " in ", keyring.directory, "\n  cluster id   ",
                    view.cluster_id(), "\n  primary      ", view.versions(0).key_id(), "\n");
   for (const UnlockConfig& unlock : keyring.unlock) {
-    const bool is_new = std::find(new_key_files.begin(), new_key_files.end(), unlock.key_file) !=
-                        new_key_files.end();
-    absl::StrAppend(&text, "  key file     ", unlock.key_file,
-                    is_new ? " (new)" : " (was there already)", "\n");
+    const bool is_new =
+        std::find(new_key_files.begin(), new_key_files.end(), unlock.value) != new_key_files.end();
+    absl::StrAppend(&text, "  unlocked by  ", Describe(unlock), is_new ? " (new)" : "", "\n");
   }
   absl::StrAppend(
       &text,

@@ -9,7 +9,8 @@
 #include "base/clock.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
-#include "keystore/key_file.h"
+#include "keystore/ring_key_wrapper.h"
+#include "keystore/secret_source.h"
 #include "keystore/software_key_backend.h"
 
 namespace kekd {
@@ -23,7 +24,46 @@ std::optional<uid_t> FolderOwner(FileSystem& fs, const std::string& directory) {
   return info->owner;
 }
 
+// What a prompt asks the passphrase for.
+std::string RingName(const KeyringConfig& keyring) {
+  return absl::StrCat("keyring \"", keyring.name, "\"");
+}
+
 }  // namespace
+
+std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig& keyring,
+                                            const UnlockConfig& unlock, const NewWrap& new_wrap) {
+  using Kind = UnlockConfig::Kind;
+  const RandomSource& random = RandomSource::System();
+  const std::optional<uid_t> owner = FolderOwner(fs, keyring.directory);
+  const std::string& label = new_wrap.label.empty() ? unlock.value : new_wrap.label;
+  const auto passphrase = [&](std::unique_ptr<SecretSource> source) {
+    return CreatePassphraseWrapper(std::move(source), label, new_wrap.kdf, random);
+  };
+  switch (unlock.kind) {
+    case Kind::kKeyFile:
+      return CreateKeyFileWrapper(CreateFileSecretSource(fs, "key file", unlock.value, owner),
+                                  label, random);
+    case Kind::kCredential:
+      return CreateCredentialWrapper(CreateCredentialSecretSource(fs, unlock.value), label, random);
+    case Kind::kPassphraseFile:
+      return passphrase(CreateFileSecretSource(fs, "passphrase file", unlock.value, owner));
+    case Kind::kPassphraseCredential:
+      return passphrase(CreateCredentialSecretSource(fs, unlock.value));
+    case Kind::kPassphrasePrompt:
+      break;
+  }
+  return passphrase(CreateTerminalSecretSource(RingName(keyring), new_wrap.ask));
+}
+
+std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
+                                                          const KeyringConfig& keyring) {
+  std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
+  for (const UnlockConfig& unlock : keyring.unlock) {
+    wrappers.push_back(MakeWrapper(fs, keyring, unlock, {}));
+  }
+  return wrappers;
+}
 
 FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
                                        const KeyringConfig& keyring) {
@@ -32,10 +72,7 @@ FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
   options.random = &RandomSource::System();
   options.directory = keyring.directory;
   options.state_directory = config.state_directory;
-  for (const UnlockConfig& unlock : keyring.unlock) {
-    options.wrappers.push_back(CreateKeyFileWrapper(
-        fs, unlock.key_file, FolderOwner(fs, keyring.directory), RandomSource::System()));
-  }
+  options.wrappers = MakeWrappers(fs, keyring);
   return options;
 }
 

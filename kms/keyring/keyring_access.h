@@ -3,15 +3,33 @@
 #define KEKD_KMS_KEYRING_KEYRING_ACCESS_H_
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/file_system.h"
 #include "keystore/file_keyring_store.h"
 #include "keystore/keyring_writer.h"
+#include "keystore/passphrase_kdf.h"
+#include "keystore/ring_key_wrapper.h"
+#include "keystore/secret_source.h"
 #include "kms/config/config.h"
 
 namespace kekd {
+
+// What a wrap that is made is to be; nothing of it matters to one that is opened.
+struct NewWrap {
+  std::string label;  // for people; empty: the file or credential of the unlock
+  KdfFunction kdf = KdfFunction::kScrypt;
+  AskTwice ask = AskTwice::kNo;
+};
+// What opens the ring key, or wraps it, by one of the configuration's ways. `fs` outlives it.
+std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig& keyring,
+                                            const UnlockConfig& unlock, const NewWrap& new_wrap);
+// By all of them, in their order.
+std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
+                                                          const KeyringConfig& keyring);
 
 // The store's options for a configured keyring. `fs` outlives them.
 FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,

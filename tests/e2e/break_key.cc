@@ -44,7 +44,8 @@ absl::Status BreakKey(const std::string& config_path, uint32_t number) {
                           backend->GenerateKey({.ring = parts.identity, .version = number},
                                                absl::Now() + absl::Seconds(10)));
     KEKD_ASSIGN_OR_RETURN(const Keyring broken, Keyring::Create(std::move(parts)));
-    KEKD_ASSIGN_OR_RETURN(const std::string record, EncodeRecord(broken, *store->ring_key()));
+    KEKD_ASSIGN_OR_RETURN(const std::string record,
+                          EncodeRecord(broken, *store->ring_key()->Get()));
     return ReplaceFileDurably(fs, absl::StrCat(configured->directory, "/keyring"), AsBytes(record),
                               {});
   }

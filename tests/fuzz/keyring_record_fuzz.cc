@@ -20,7 +20,7 @@ const RingKey& TheRingKey() {
 
 std::string Signed(absl::string_view body) {
   std::string record = "kekdring";
-  AppendU16(record, kRecordFormat);
+  AppendU16(record, Keyring::kFormat);
   const Uuid ring_uuid = testing::TestIdentity().ring_uuid;
   record.append(ring_uuid.bytes().begin(), ring_uuid.bytes().end());
   AppendU64(record, 5);

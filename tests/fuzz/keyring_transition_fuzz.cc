@@ -81,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         next = ring.WithDestroyed(number, now);
         break;
       default:
-        next = ring.WithApplied(kekd::testing::TestUuid(static_cast<uint8_t>(step)), number)
+        next = ring.WithApplied(kekd::testing::TestUuid(static_cast<uint8_t>(step)), number, "")
                    .WithGeneration(++generation);
         break;
     }

@@ -17,6 +17,8 @@
 #include "keystore/key_file.h"
 #include "keystore/keyring_record.h"
 #include "keystore/open_keyring.h"
+#include "keystore/ring_key_wrapper.h"
+#include "keystore/secret_source.h"
 #include "keystore/software_key_backend.h"
 #include "tests/keystore/test_ring.h"
 #include "tests/support/secrets.h"
@@ -35,14 +37,14 @@ using ::kekd::testing::WriteTestFile;
 
 constexpr absl::string_view kPlaintext = "the seed that an API server once encrypted";
 
-std::string GoldenPath(absl::string_view name) {
-  return absl::StrCat(KEKD_TEST_DATA, "/keyring_v1.", name);
-}
-
 absl::Time At(int64_t seconds) { return absl::FromUnixSeconds(1'767'000'000 + seconds); }
 
-class GoldenFilesTest : public ::testing::Test {
+// The parameter is the record's format.
+class GoldenFilesTest : public ::testing::TestWithParam<uint16_t> {
  protected:
+  static std::string GoldenPath(absl::string_view name) {
+    return absl::StrCat(KEKD_TEST_DATA, "/keyring_v", GetParam(), ".", name);
+  }
   void SetUp() override {
     // A checkout gives the key file the umask's mode.
     WriteTestFile(key_file_, ReadTestFile(GoldenPath("key")));
@@ -50,11 +52,12 @@ class GoldenFilesTest : public ::testing::Test {
     record_ = ReadTestFile(GoldenPath("record"));
     KEKD_ASSERT_OK_AND_ASSIGN(const UnverifiedRecord unverified, UnverifiedRecord::Parse(record_));
     std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
-    wrappers.push_back(CreateKeyFileWrapper(FileSystem::System(), key_file_, std::nullopt,
-                                            RandomSource::System()));
-    KEKD_ASSERT_OK_AND_ASSIGN(
-        ring_key_, OpenRingKey(unverified.ring_key_wraps(), wrappers, unverified.identity(),
-                               RandomSource::System()));
+    wrappers.push_back(::kekd::testing::KeyFileWrapper(key_file_));
+    KEKD_ASSERT_OK_AND_ASSIGN(const OpenedRingKey opened,
+                              OpenRingKey(unverified.ring_key_wraps(), wrappers,
+                                          unverified.identity(), RandomSource::System()));
+    EXPECT_EQ(opened.wrap_number, 1u);
+    ring_key_ = opened.ring_key;
     KEKD_ASSERT_OK_AND_ASSIGN(const Keyring keyring, unverified.Verify(*ring_key_));
     keyring_ = std::make_shared<const Keyring>(keyring);
   }
@@ -66,18 +69,22 @@ class GoldenFilesTest : public ::testing::Test {
   std::shared_ptr<const Keyring> keyring_;
 };
 
-TEST_F(GoldenFilesTest, RecordHoldsWhatWasWritten) {
+TEST_P(GoldenFilesTest, RecordHoldsWhatWasWritten) {
   EXPECT_EQ(keyring_->identity(), TestIdentity());
   EXPECT_EQ(keyring_->generation(), 9u);
   EXPECT_EQ(keyring_->creation_time(), At(0));
-  ASSERT_EQ(keyring_->ring_key_wraps().size(), 1u);
-  EXPECT_EQ(keyring_->ring_key_wraps()[0].reference, "/etc/kekd/prod.key");
-  EXPECT_EQ(keyring_->applied_requests(),
-            (std::vector<AppliedRequest>{{TestUuid(1), 8, 2}, {TestUuid(2), 9, 1}}));
+  EXPECT_EQ(keyring_->format(), GetParam());
+  EXPECT_EQ(keyring_->FindWrap(1)->reference, "/etc/kekd/prod.key");
+  const bool digests = GetParam() > 1;
+  EXPECT_EQ(
+      keyring_->applied_requests(),
+      (std::vector<AppliedRequest>{{TestUuid(1), 8, 2, digests ? std::string(32, 'd') : ""},
+                                   {TestUuid(2), 9, 1, digests ? std::string(32, 'e') : ""}}));
 
   ASSERT_EQ(keyring_->versions().size(), 4u);
   const KeyVersion& first = *keyring_->Find(1);
-  EXPECT_EQ(first.key_id.text(), "prod.1.11baad21ce45cb9431f95406b5930c38");
+  EXPECT_EQ(first.key_id.text(), GetParam() == 1 ? "prod.1.11baad21ce45cb9431f95406b5930c38"
+                                                 : "prod.1.e7b0f6d25f124acb6de4f3051af95e6a");
   EXPECT_EQ(first.state, KeyState::kDeactivated);
   EXPECT_EQ(first.creation_time, At(1));
   EXPECT_EQ(first.activation_time, At(10));
@@ -88,7 +95,8 @@ TEST_F(GoldenFilesTest, RecordHoldsWhatWasWritten) {
   ASSERT_EQ(first.material.wraps.size(), 1u);
   EXPECT_EQ(first.material.wraps[0].type, WrapType::kRingKey);
   const KeyVersion& second = *keyring_->Find(2);
-  EXPECT_EQ(second.key_id.text(), "prod.2.3c6d70d990b36ab187415c902283bf66");
+  EXPECT_EQ(second.key_id.text(), GetParam() == 1 ? "prod.2.3c6d70d990b36ab187415c902283bf66"
+                                                  : "prod.2.55106f85abe48ef1bd9ed4af6129d45b");
   EXPECT_EQ(&second, keyring_->Primary());
   EXPECT_EQ(second.deactivation_time, absl::InfiniteFuture());
   const KeyVersion& third = *keyring_->Find(3);
@@ -102,12 +110,41 @@ TEST_F(GoldenFilesTest, RecordHoldsWhatWasWritten) {
   EXPECT_EQ(keyring_->Find(4)->activation_time, absl::InfiniteFuture());
 }
 
-TEST_F(GoldenFilesTest, RecordIsWrittenAgainByteForByte) {
+TEST_P(GoldenFilesTest, WrapsAreThoseOfTheFormat) {
+  if (GetParam() == 1) {
+    EXPECT_EQ(keyring_->ring_key_wraps().size(), 1u);
+    EXPECT_EQ(keyring_->next_wrap_number(), 2u);
+    EXPECT_EQ(keyring_->ring_key_number(), 1u);
+    return;
+  }
+  ASSERT_EQ(keyring_->ring_key_wraps().size(), 2u);
+  EXPECT_EQ(keyring_->next_wrap_number(), 4u);
+  EXPECT_EQ(keyring_->ring_key_number(), 2u);
+  KEKD_EXPECT_OK(ring_key_->UnwrapFormer(keyring_->former_ring_key()));
+  const Wrap& passphrase = *keyring_->FindWrap(3);
+  EXPECT_EQ(passphrase.type, WrapType::kPassphrase);
+  EXPECT_EQ(passphrase.reference, "the safe in room 4");
+  EXPECT_EQ(passphrase.creation_time, At(3));
+  EXPECT_EQ(passphrase.kdf->log2_n, 17u);
+  const std::string path = folder_.File("passphrase");
+  WriteTestFile(path, ReadTestFile(GoldenPath("passphrase")));
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
+  wrappers.push_back(CreatePassphraseWrapper(
+      CreateFileSecretSource(FileSystem::System(), "passphrase file", path, std::nullopt), "",
+      KdfFunction::kScrypt, RandomSource::System()));
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const OpenedRingKey opened,
+      OpenRingKey(keyring_->ring_key_wraps(), wrappers, TestIdentity(), RandomSource::System()));
+  EXPECT_TRUE(SecretBytes::ConstantTimeEquals(opened.ring_key->secret(), ring_key_->secret()));
+}
+
+TEST_P(GoldenFilesTest, RecordIsWrittenAgainByteForByte) {
   KEKD_ASSERT_OK_AND_ASSIGN(const std::string again, EncodeRecord(*keyring_, *ring_key_));
   EXPECT_TRUE(again == record_);
 }
 
-TEST_F(GoldenFilesTest, KeysOfTheRecordStillOpen) {
+TEST_P(GoldenFilesTest, KeysOfTheRecordStillOpen) {
   BackendSet backends;
   backends.Add(CreateSoftwareKeyBackend(ring_key_, RandomSource::System()));
   const auto opened = OpenKeyring::Open(keyring_, backends, nullptr, absl::InfiniteFuture());
@@ -127,7 +164,7 @@ TEST_F(GoldenFilesTest, KeysOfTheRecordStillOpen) {
   EXPECT_EQ(RevealedText(plaintext), kPlaintext);
 }
 
-TEST_F(GoldenFilesTest, HighWaterFileHoldsWhatWasWritten) {
+TEST_P(GoldenFilesTest, HighWaterFileHoldsWhatWasWritten) {
   KEKD_ASSERT_OK_AND_ASSIGN(const HighWater high_water,
                             ReadHighWater(FileSystem::System(), GoldenPath("high-water"),
                                           TestIdentity().ring_uuid, *ring_key_));
@@ -138,6 +175,8 @@ TEST_F(GoldenFilesTest, HighWaterFileHoldsWhatWasWritten) {
                                 high_water, {}));
   EXPECT_TRUE(ReadTestFile(again) == ReadTestFile(GoldenPath("high-water")));
 }
+
+INSTANTIATE_TEST_SUITE_P(Formats, GoldenFilesTest, ::testing::Values(1, 2));
 
 }  // namespace
 }  // namespace kekd

@@ -39,7 +39,7 @@ class KeyFileTest : public ::testing::Test {
                          RandomSource::System());
   }
   std::unique_ptr<RingKeyWrapper> Wrapper(std::optional<uid_t> other_owner = std::nullopt) {
-    return CreateKeyFileWrapper(FileSystem::System(), path_, other_owner, RandomSource::System());
+    return ::kekd::testing::KeyFileWrapper(path_, FileSystem::System(), other_owner);
   }
   absl::StatusOr<Wrap> WrapIt() { return Wrapper()->WrapRingKey(*ring_key_, TestIdentity()); }
   absl::Status Unwrap(const Wrap& wrap, const RingIdentity& ring = TestIdentity()) {

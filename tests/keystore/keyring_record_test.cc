@@ -46,7 +46,7 @@ Keyring FullRing() {
   ring = *ring.WithPromoted(2, kNow + absl::Seconds(1));
   ring = *ring.WithCompromised(1, kNow + absl::Seconds(2));
   ring = *ring.WithDestroyed(3, kNow + absl::Seconds(3));
-  return ring.WithApplied(TestUuid(9), 2).WithGeneration(0x0102030405060708);
+  return ring.WithApplied(TestUuid(9), 2, std::string(32, 'd')).WithGeneration(0x0102030405060708);
 }
 
 class KeyringRecordTest : public ::testing::Test {
@@ -64,7 +64,7 @@ class KeyringRecordTest : public ::testing::Test {
   }
 
   // A record with this body that the ring key's owner signed.
-  std::string Signed(const std::string& body, uint16_t format = kRecordFormat) const {
+  std::string Signed(const std::string& body, uint16_t format = Keyring::kFormat) const {
     std::string record = "kekdring";
     AppendU16(record, format);
     const Uuid ring_uuid = TestIdentity().ring_uuid;
@@ -132,9 +132,9 @@ TEST_F(KeyringRecordTest, RefusesARecordOfAnotherRingKey) {
 }
 
 TEST_F(KeyringRecordTest, NamesBothFormatsOfANewerOne) {
-  EXPECT_THAT(Decode(Signed("what only a newer kekd can read", 2)),
+  EXPECT_THAT(Decode(Signed("what only a newer kekd can read", 3)),
               StatusIs(absl::StatusCode::kUnimplemented,
-                       AllOf(HasSubstr("format 2"), HasSubstr("up to 1"), HasSubstr("newer"))));
+                       AllOf(HasSubstr("format 3"), HasSubstr("up to 2"), HasSubstr("newer"))));
   EXPECT_THAT(Decode(Signed("", 0)), StatusIs(absl::StatusCode::kDataLoss));
 }
 

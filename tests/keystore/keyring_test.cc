@@ -160,7 +160,7 @@ TEST(KeyringTest, IsFullAtItsLargestNumberOfVersions) {
 TEST(KeyringTest, RemembersTheLast32Requests) {
   Keyring ring = WithOneMore(EmptyTestKeyring());
   for (uint8_t i = 0; i < 33; ++i) {
-    ring = ring.WithApplied(TestUuid(i), 1).WithGeneration(i + 10u);
+    ring = ring.WithApplied(TestUuid(i), 1, "").WithGeneration(i + 10u);
   }
   EXPECT_EQ(ring.applied_requests().size(), Keyring::kMaxAppliedRequests);
   EXPECT_EQ(ring.FindApplied(TestUuid(0)), nullptr);

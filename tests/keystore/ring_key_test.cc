@@ -92,8 +92,7 @@ TEST(RingKeyTest, HasExactly32Bytes) {
 class OpenRingKeyTest : public ::testing::Test {
  protected:
   std::unique_ptr<RingKeyWrapper> Wrapper(absl::string_view name) {
-    return CreateKeyFileWrapper(FileSystem::System(), folder_.File(name), std::nullopt,
-                                RandomSource::System());
+    return ::kekd::testing::KeyFileWrapper(folder_.File(name));
   }
   std::unique_ptr<RingKeyWrapper> NewWrapper(absl::string_view name) {
     KEKD_EXPECT_OK(CreateKeyFile(FileSystem::System(), folder_.File(name), std::nullopt,

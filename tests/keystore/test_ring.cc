@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "keystore/canary.h"
 #include "keystore/key_file.h"
+#include "keystore/secret_source.h"
 #include "keystore/software_key_backend.h"
 
 namespace kekd::testing {
@@ -47,12 +48,20 @@ Keyring EmptyTestKeyring() {
   wrap.type = WrapType::kKeyFile;
   wrap.reference = "/etc/kekd/prod.key";
   wrap.blob = "wrapped ring key";
+  wrap.number = parts.next_wrap_number++;
+  wrap.creation_time = parts.creation_time;
   parts.ring_key_wraps.push_back(std::move(wrap));
   return *Keyring::Create(std::move(parts));
 }
 
 Keyring WithOneMore(const Keyring& keyring) {
   return *keyring.WithNewVersion(TestVersion(keyring.NextVersionNumber()));
+}
+
+std::unique_ptr<RingKeyWrapper> KeyFileWrapper(const std::string& path, FileSystem& fs,
+                                               std::optional<uid_t> other_owner) {
+  return CreateKeyFileWrapper(CreateFileSecretSource(fs, "key file", path, other_owner), path,
+                              RandomSource::System());
 }
 
 TestRing::TestRing() {
@@ -67,8 +76,7 @@ FileKeyringStore::Options TestRing::Options(FileSystem& fs) const {
   options.random = &RandomSource::System();
   options.directory = directory();
   options.state_directory = state_directory();
-  options.wrappers.push_back(
-      CreateKeyFileWrapper(fs, key_file(), std::nullopt, RandomSource::System()));
+  options.wrappers.push_back(KeyFileWrapper(key_file(), fs));
   return options;
 }
 

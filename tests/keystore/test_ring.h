@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -25,6 +26,11 @@ KeyVersion TestVersion(uint32_t number);
 // An empty ring value with one wrap.
 Keyring EmptyTestKeyring();
 Uuid TestUuid(uint8_t last_byte);
+
+// A wrapper under the key file of that path.
+std::unique_ptr<RingKeyWrapper> KeyFileWrapper(const std::string& path,
+                                               FileSystem& fs = FileSystem::System(),
+                                               std::optional<uid_t> other_owner = std::nullopt);
 
 // TestRing is a key file and a keyring's folders in a temporary folder:
 //

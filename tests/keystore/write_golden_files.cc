@@ -1,6 +1,9 @@
-// Writes the files that golden_files_test.cc reads, into the folder that is named. Run once for
-// each format, and kept as the description of what is in them.
+// Writes the files that golden_files_test.cc reads, in the format and into the folder that are
+// named. Run once for each format, and kept as the description of what is in them.
+#include <sys/stat.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +16,8 @@
 #include "keystore/high_water.h"
 #include "keystore/key_file.h"
 #include "keystore/keyring_record.h"
+#include "keystore/ring_key_wrapper.h"
+#include "keystore/secret_source.h"
 #include "keystore/software_key_backend.h"
 #include "tests/fakes/fake_key_backend.h"
 #include "tests/fakes/fake_random_source.h"
@@ -34,11 +39,34 @@ constexpr absl::string_view kPlaintext = "the seed that an API server once encry
 
 absl::Time At(int64_t seconds) { return absl::FromUnixSeconds(1'767'000'000 + seconds); }
 
+// In format 2: a ring whose second ring key it is, with a wrap for a key file and one for a
+// passphrase; wrap 2 was removed.
+absl::Status AddFormat2(const RingKey& ring_key, const RandomSource& random,
+                        const std::string& passphrase_file, Keyring::Parts& parts) {
+  WriteTestFile(passphrase_file, "correct horse battery staple\n");
+  if (chmod(passphrase_file.c_str(), 0600) != 0) return absl::InternalError("chmod");
+  KEKD_ASSIGN_OR_RETURN(
+      Wrap wrap,
+      CreatePassphraseWrapper(CreateFileSecretSource(FileSystem::System(), "passphrase file",
+                                                     passphrase_file, std::nullopt),
+                              "the safe in room 4", KdfFunction::kScrypt, random)
+          ->WrapRingKey(ring_key, parts.identity));
+  wrap.number = 3;
+  parts.ring_key_wraps.push_back(std::move(wrap));
+  for (Wrap& each : parts.ring_key_wraps) each.creation_time = At(each.number);
+  parts.next_wrap_number = 4;
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> former,
+                        RingKey::Generate(parts.identity.ring_uuid, random));
+  KEKD_ASSIGN_OR_RETURN(parts.former_ring_key, ring_key.WrapFormer(*former));
+  parts.ring_key_number = 2;
+  return absl::OkStatus();
+}
+
 // Versions 1 (deactivated, compromised), 2 (active), 3 (of a device, destroyed), 4
 // (pre-activation).
-absl::Status WriteGoldenFiles(const std::string& folder) {
+absl::Status WriteGoldenFiles(uint16_t format, const std::string& folder) {
   const auto path = [&](absl::string_view name) {
-    return absl::StrCat(folder, "/keyring_v1.", name);
+    return absl::StrCat(folder, "/keyring_v", format, ".", name);
   };
   const FakeRandomSource random(2026);
   FileSystem& fs = FileSystem::System();
@@ -52,9 +80,14 @@ absl::Status WriteGoldenFiles(const std::string& folder) {
   parts.creation_time = At(0);
   KEKD_ASSIGN_OR_RETURN(
       Wrap wrap,
-      CreateKeyFileWrapper(fs, path("key"), std::nullopt, random)->WrapRingKey(*ring_key, ring));
-  wrap.reference = "/etc/kekd/prod.key";
+      CreateKeyFileWrapper(CreateFileSecretSource(fs, "key file", path("key"), std::nullopt),
+                           "/etc/kekd/prod.key", random)
+          ->WrapRingKey(*ring_key, ring));
+  wrap.number = 1;
   parts.ring_key_wraps.push_back(std::move(wrap));
+  parts.next_wrap_number = 2;
+  parts.format = format;
+  if (format > 1) KEKD_RETURN_IF_ERROR(AddFormat2(*ring_key, random, path("passphrase"), parts));
   KEKD_ASSIGN_OR_RETURN(Keyring keyring, Keyring::Create(std::move(parts)));
 
   const std::unique_ptr<KeyBackend> software = CreateSoftwareKeyBackend(ring_key, random);
@@ -69,7 +102,9 @@ absl::Status WriteGoldenFiles(const std::string& folder) {
   KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithPromoted(2, At(20)));
   KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithDestroyed(3, At(30)));
   KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithCompromised(1, At(40)));
-  keyring = keyring.WithApplied(TestUuid(1), 2).WithGeneration(8).WithApplied(TestUuid(2), 1);
+  keyring = keyring.WithApplied(TestUuid(1), 2, std::string(32, 'd'))
+                .WithGeneration(8)
+                .WithApplied(TestUuid(2), 1, std::string(32, 'e'));
   KEKD_ASSIGN_OR_RETURN(const std::string record,
                         EncodeRecord(keyring.WithGeneration(9), *ring_key));
   WriteTestFile(path("record"), record);
@@ -92,11 +127,12 @@ absl::Status WriteGoldenFiles(const std::string& folder) {
 }  // namespace kekd
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    fprintf(stderr, "usage: write_golden_files FOLDER\n");
+  const int format = argc == 3 ? atoi(argv[1]) : 0;
+  if (format < kekd::Keyring::kOldestFormat || format > kekd::Keyring::kFormat) {
+    fprintf(stderr, "usage: write_golden_files FORMAT FOLDER\n");
     return 2;
   }
-  const absl::Status written = kekd::WriteGoldenFiles(argv[1]);
+  const absl::Status written = kekd::WriteGoldenFiles(static_cast<uint16_t>(format), argv[2]);
   if (!written.ok()) fprintf(stderr, "%s\n", written.ToString().c_str());
   return written.ok() ? 0 : 1;
 }

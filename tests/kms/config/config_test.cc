@@ -65,7 +65,7 @@ TEST(ConfigTest, HasDocumentedDefaults) {
   EXPECT_EQ(keyring.name, "prod");
   EXPECT_EQ(keyring.directory, "/var/lib/kekd/prod");
   ASSERT_EQ(keyring.unlock.size(), 1u);
-  EXPECT_EQ(keyring.unlock[0].key_file, "/etc/kekd/prod.key");
+  EXPECT_EQ(keyring.unlock[0].value, "/etc/kekd/prod.key");
   EXPECT_EQ(keyring.socket.path, "/run/kekd/prod.sock");
   EXPECT_EQ(keyring.socket.mode, mode_t{0600});
   EXPECT_THAT(keyring.socket.allowed_users, IsEmpty());
@@ -193,7 +193,7 @@ TEST(ConfigTest, RefusesAKeyringAndAStateFolderThatOverlap) {
 
 TEST(ConfigTest, RefusesAKeyFileInTheKeyringsFolder) {
   EXPECT_THAT(Parse(With("/etc/kekd/prod.key", "/var/lib/kekd/prod/key")),
-              StatusIs(kInvalid, HasSubstr("keep the key file elsewhere")));
+              StatusIs(kInvalid, HasSubstr("keep it elsewhere")));
 }
 
 TEST(ConfigTest, RefusesTheSameNameFolderOrSocketTwice) {

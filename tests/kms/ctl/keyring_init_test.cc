@@ -97,7 +97,7 @@ TEST_F(KeyringInitTest, RemovesItsKeyFileWhenTheRingCantBeMade) {
   const std::string second = command_.folder().File("second.key");
   WriteTestFile(second, "not a key file\n");
   chmod(second.c_str(), 0600);
-  command_.config().keyrings[0].unlock.push_back({.key_file = second});
+  command_.config().keyrings[0].unlock.push_back({.value = second});
   EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_FALSE(TestFileExists(KeyFile()));
   EXPECT_TRUE(TestFileExists(second));

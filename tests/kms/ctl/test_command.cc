@@ -13,7 +13,7 @@ TestCommand::TestCommand() {
   config_.admin_socket.path = folder_.File("admin.sock");
   config_.keyrings.push_back({.name = "prod",
                               .directory = folder_.File("ring"),
-                              .unlock = {{.key_file = folder_.File("ring.key")}},
+                              .unlock = {{.value = folder_.File("ring.key")}},
                               .socket = {.path = folder_.File("kekd.sock")}});
   WriteTestFile(folder_.File("kekd.yaml"), "locked by 'keyring init', and read by nobody\n");
 }

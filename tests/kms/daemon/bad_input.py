@@ -121,8 +121,8 @@ class BadInputTest(unittest.TestCase):
 
     def test_keyring_of_a_newer_format(self):
         good = self.record.read_bytes()
-        self.record.write_bytes(good[:8] + b"\x00\x02" + good[10:])
-        self.assert_kekd_ends(INTEGRITY, "format 2", "newer kekd")
+        self.record.write_bytes(good[:8] + b"\x00\x03" + good[10:])
+        self.assert_kekd_ends(INTEGRITY, "format 3", "newer kekd")
         self.record.write_bytes(good)
         self.assert_whole()
 

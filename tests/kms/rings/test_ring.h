@@ -7,7 +7,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "base/mutex.h"
+#include "base/random_source.h"
 #include "keystore/keyring_store.h"
 #include "keystore/keyring_writer.h"
 #include "tests/fakes/fake_clock.h"
@@ -19,7 +22,9 @@ namespace kekd::testing {
 class MemoryKeyringStore final : public KeyringStore {
  public:
   explicit MemoryKeyringStore(Keyring keyring)
-      : stored_(std::make_shared<const Keyring>(keyring.WithGeneration(1))) {}
+      : ring_key_(std::make_shared<CurrentRingKey>(
+            *RingKey::Generate(keyring.identity().ring_uuid, RandomSource::System()))),
+        stored_(std::make_shared<const Keyring>(keyring.WithGeneration(1))) {}
 
   absl::StatusOr<std::shared_ptr<const Keyring>> Load() override {
     MutexLock lock(&mu_);
@@ -33,6 +38,18 @@ class MemoryKeyringStore final : public KeyringStore {
     stored_ = std::make_shared<const Keyring>(next.WithGeneration(expected_generation + 1));
     return stored_;
   }
+  std::shared_ptr<const CurrentRingKey> ring_key() const override { return ring_key_; }
+  // Its ring key has no wraps.
+  absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(absl::Span<const Wrap>) override {
+    return absl::NotFoundError("no wrap");
+  }
+  absl::StatusOr<std::shared_ptr<const Keyring>> CommitWithRingKey(
+      const Keyring& next, uint64_t expected_generation,
+      std::shared_ptr<const RingKey> ring_key) override {
+    absl::StatusOr<std::shared_ptr<const Keyring>> committed = Commit(next, expected_generation);
+    if (committed.ok()) ring_key_->Set(std::move(ring_key));
+    return committed;
+  }
   // What Load answers from now on; OK for the keyring.
   void FailLoad(absl::Status failure) {
     MutexLock lock(&mu_);
@@ -40,6 +57,7 @@ class MemoryKeyringStore final : public KeyringStore {
   }
 
  private:
+  const std::shared_ptr<CurrentRingKey> ring_key_;
   Mutex mu_;
   std::shared_ptr<const Keyring> stored_ ABSL_GUARDED_BY(mu_);
   absl::Status load_failure_ ABSL_GUARDED_BY(mu_);

@@ -1,0 +1,76 @@
+#include "keystore/transition.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/length_prefixed.h"
+#include "base/status_macros.h"
+#include "keystore/digest.h"
+
+namespace kekd {
+namespace {
+
+void AddWrapTo(LengthPrefixed& fields, const Wrap& wrap) {
+  fields.AddU32(wrap.number).AddU32(static_cast<uint32_t>(wrap.type)).Add(wrap.reference);
+  fields.Add(wrap.node).Add(wrap.blob);
+}
+
+// The fields that a digest is made over.
+struct DigestFields {
+  LengthPrefixed operator()(const CreateVersion& create) const {
+    return Fields("create-version").Add(create.backend);
+  }
+  LengthPrefixed operator()(const PromoteVersion& promote) const {
+    return Fields("promote-version").AddU32(promote.number);
+  }
+  LengthPrefixed operator()(const AddWrap& add) const {
+    LengthPrefixed fields = Fields("add-wrap");
+    AddWrapTo(fields, add.wrap);
+    return fields;
+  }
+  LengthPrefixed operator()(const ReplaceRingKey& replace) const {
+    LengthPrefixed fields = Fields("replace-ring-key");
+    for (const uint32_t number : replace.removed) fields.AddU32(number);
+    for (const Wrap& wrap : replace.wraps) AddWrapTo(fields, wrap);
+    return fields;
+  }
+  LengthPrefixed operator()(const UpgradeFormat&) const { return Fields("upgrade-format"); }
+
+  static LengthPrefixed Fields(absl::string_view name) {
+    LengthPrefixed fields;
+    fields.Add("kekd/request/1").Add(name);
+    return fields;
+  }
+};
+
+struct Description {
+  uint32_t version;
+
+  std::string operator()(const CreateVersion&) const {
+    return absl::StrCat("created key version ", version);
+  }
+  std::string operator()(const PromoteVersion&) const {
+    return absl::StrCat("promoted key version ", version);
+  }
+  std::string operator()(const AddWrap& add) const {
+    return absl::StrCat("added wrap ", add.wrap.number);
+  }
+  std::string operator()(const ReplaceRingKey& replace) const {
+    return absl::StrCat("removed wraps (", absl::StrJoin(replace.removed, ", "),
+                        ") and made a new ring key");
+  }
+  std::string operator()(const UpgradeFormat&) const { return "upgraded the record's format"; }
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> DigestOf(const Transition& transition) {
+  const LengthPrefixed fields = std::visit(DigestFields(), transition);
+  KEKD_ASSIGN_OR_RETURN(const Sha256Digest digest, Sha256(AsBytes(fields.bytes())));
+  return std::string(digest.begin(), digest.end());
+}
+
+std::string DescribeChange(const Transition& transition, uint32_t version) {
+  return std::visit(Description{version}, transition);
+}
+
+}  // namespace kekd

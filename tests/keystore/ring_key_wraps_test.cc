@@ -1,0 +1,346 @@
+// Wraps of the ring key over the life of a ring: added, removed with a new ring key, cut off at any
+// point.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status_macros.h"
+#include "keystore/canary.h"
+#include "keystore/file_keyring_store.h"
+#include "keystore/key_file.h"
+#include "keystore/keyring_writer.h"
+#include "keystore/ring_key_wrapper.h"
+#include "tests/fakes/fault_injecting_file_system.h"
+#include "tests/keystore/test_ring.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace kekd {
+namespace {
+
+using ::kekd::testing::Fault;
+using ::kekd::testing::FaultInjectingFileSystem;
+using ::kekd::testing::KeyFileWrapper;
+using ::kekd::testing::ReadTestFile;
+using ::kekd::testing::StatusIs;
+using ::kekd::testing::TempDirectory;
+using ::kekd::testing::TestFileExists;
+using ::kekd::testing::TestIdentity;
+using ::kekd::testing::TestRing;
+using ::kekd::testing::TestUuid;
+using ::kekd::testing::WriteTestFile;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Access = FileKeyringStore::Access;
+
+class RingKeyWrapsTest : public ::testing::Test {
+ protected:
+  RingKeyWrapsTest() {
+    KEKD_EXPECT_OK(CreateKeyFile(FileSystem::System(), second_file_, std::nullopt, std::nullopt,
+                                 RandomSource::System()));
+    WritePassphrase("correct horse battery staple");
+  }
+  void SetUp() override { KEKD_ASSERT_OK(ring_.Create()); }
+
+  void WritePassphrase(const std::string& passphrase) {
+    WriteTestFile(passphrase_file_, passphrase);
+    ASSERT_EQ(chmod(passphrase_file_.c_str(), 0600), 0);
+  }
+  std::unique_ptr<RingKeyWrapper> Passphrase() const {
+    return CreatePassphraseWrapper(CreateFileSecretSource(FileSystem::System(), "passphrase file",
+                                                          passphrase_file_, std::nullopt),
+                                   "the safe", KdfFunction::kPbkdf2HmacSha512,
+                                   RandomSource::System());
+  }
+  std::unique_ptr<KeyringWriter> Writer(FileSystem& fs = FileSystem::System()) {
+    absl::StatusOr<std::unique_ptr<FileKeyringStore>> store = ring_.Open(Access::kExclusive, fs);
+    KEKD_EXPECT_OK(store.status());
+    store_ = store->get();
+    return *ring_.OpenWriter(*std::move(store));
+  }
+  absl::StatusOr<KeyringWriter::Applied> Apply(KeyringWriter& writer, const Transition& transition,
+                                               uint8_t request) {
+    return writer.Apply(transition, writer.current()->Get()->keyring().generation(),
+                        TestUuid(request), absl::InfiniteFuture());
+  }
+  // As kekctl does it: the new wrap is made outside.
+  absl::Status Add(KeyringWriter& writer, const RingKeyWrapper& wrapper, uint8_t request) {
+    const Keyring& ring = writer.current()->Get()->keyring();
+    KEKD_ASSIGN_OR_RETURN(Wrap wrap,
+                          wrapper.WrapRingKey(*store_->ring_key()->Get(), ring.identity()));
+    wrap.number = ring.next_wrap_number();
+    return Apply(writer, AddWrap{std::move(wrap)}, request).status();
+  }
+  // A new ring key, wrapped by these wrappers under these numbers.
+  ReplaceRingKey Replacement(const std::vector<uint32_t>& removed,
+                             const std::vector<std::pair<uint32_t, const RingKeyWrapper*>>& kept) {
+    const auto ring_key = *RingKey::Generate(TestIdentity().ring_uuid, RandomSource::System());
+    ReplaceRingKey replace{.removed = removed, .wraps = {}};
+    for (const auto& [number, wrapper] : kept) {
+      replace.wraps.push_back(*wrapper->WrapRingKey(*ring_key, TestIdentity()));
+      replace.wraps.back().number = number;
+    }
+    return replace;
+  }
+  FileKeyringStore::Options OptionsWith(std::unique_ptr<RingKeyWrapper> wrapper) {
+    FileKeyringStore::Options options = ring_.Options();
+    options.wrappers.clear();
+    options.wrappers.push_back(std::move(wrapper));
+    return options;
+  }
+  absl::Status OpenWith(std::unique_ptr<RingKeyWrapper> wrapper) {
+    return FileKeyringStore::Open(OptionsWith(std::move(wrapper)), Access::kReadOnly).status();
+  }
+
+  TestRing ring_;
+  TempDirectory folder_;
+  const std::string second_file_ = folder_.File("second.key");
+  const std::string passphrase_file_ = folder_.File("passphrase");
+  FileKeyringStore* store_ = nullptr;  // the writer's
+};
+
+TEST_F(RingKeyWrapsTest, AnyOfThemOpensTheRing) {
+  {
+    const auto writer = Writer();
+    KEKD_ASSERT_OK(Add(*writer, *KeyFileWrapper(second_file_), 1));
+    KEKD_ASSERT_OK(Add(*writer, *Passphrase(), 2));
+    const Keyring& ring = writer->current()->Get()->keyring();
+    ASSERT_EQ(ring.ring_key_wraps().size(), 3u);
+    EXPECT_EQ(ring.FindWrap(3)->type, WrapType::kPassphrase);
+    EXPECT_EQ(ring.FindWrap(3)->reference, "the safe");
+    EXPECT_EQ(ring.FindWrap(3)->creation_time, ring_.clock().Now());
+    EXPECT_EQ(ring.next_wrap_number(), 4u);
+  }
+  KEKD_EXPECT_OK(OpenWith(KeyFileWrapper(ring_.key_file())));
+  KEKD_EXPECT_OK(OpenWith(KeyFileWrapper(second_file_)));
+  KEKD_EXPECT_OK(OpenWith(Passphrase()));
+  WritePassphrase("wrong horse battery staple");
+  EXPECT_THAT(OpenWith(Passphrase()),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr(passphrase_file_), HasSubstr("does not open"))));
+}
+
+TEST_F(RingKeyWrapsTest, RefusesANumberThatIsNotTheNext) {
+  const auto writer = Writer();
+  Wrap wrap =
+      *KeyFileWrapper(second_file_)->WrapRingKey(*store_->ring_key()->Get(), TestIdentity());
+  for (const uint32_t number : {0u, 1u, 3u}) {
+    wrap.number = number;
+    EXPECT_THAT(Apply(*writer, AddWrap{wrap}, 1), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+}
+
+TEST_F(RingKeyWrapsTest, RefusesAShortPassphraseAndOneThatIsNotThere) {
+  const auto writer = Writer();
+  WritePassphrase("short");
+  EXPECT_THAT(Add(*writer, *Passphrase(), 1),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr(passphrase_file_), HasSubstr("12"))));
+}
+
+TEST_F(RingKeyWrapsTest, RemovingOneMakesANewRingKey) {
+  const auto second = KeyFileWrapper(second_file_);
+  const auto first = KeyFileWrapper(ring_.key_file());
+  {
+    const auto writer = Writer();
+    KEKD_ASSERT_OK(Add(*writer, *second, 1));
+    KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, 2));
+    const auto before = store_->ring_key()->Get();
+    KEKD_ASSERT_OK(Apply(*writer, Replacement({2}, {{1, first.get()}}), 3));
+    EXPECT_FALSE(
+        SecretBytes::ConstantTimeEquals(before->secret(), store_->ring_key()->Get()->secret()));
+    KEKD_EXPECT_OK(writer->CheckStore());
+    // A key that is made now is under the new ring key.
+    KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, 4));
+    KEKD_ASSERT_OK(Apply(*writer, PromoteVersion{3}, 5));
+  }
+  EXPECT_THAT(OpenWith(KeyFileWrapper(second_file_)), StatusIs(absl::StatusCode::kDataLoss));
+  const auto writer = Writer();
+  const auto opened = writer->current()->Get();
+  EXPECT_EQ(opened->keyring().ring_key_number(), 2u);
+  for (const auto& entry : opened->entries()) {
+    KEKD_ASSERT_OK(entry.status);
+    KEKD_EXPECT_OK(CheckCanary(TestIdentity(), *entry.version, *entry.key, absl::InfiniteFuture()));
+  }
+  // What the removed wrap could open is gone: generations 1 to 3.
+  for (const uint64_t generation : {1u, 2u, 3u}) {
+    EXPECT_FALSE(TestFileExists(ring_.generation(generation))) << generation;
+  }
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto reports, FileKeyringStore::Verify(ring_.Options()));
+  EXPECT_EQ(reports.size(), 4u);  // the ring, and generations 4, 5 and 6
+  for (const auto& report : reports) KEKD_EXPECT_OK(report.status) << report.path;
+}
+
+TEST_F(RingKeyWrapsTest, RefusesWhatWouldLockTheRing) {
+  const auto first = KeyFileWrapper(ring_.key_file());
+  const auto second = KeyFileWrapper(second_file_);
+  const auto writer = Writer();
+  KEKD_ASSERT_OK(Add(*writer, *second, 1));
+  const std::string record = ReadTestFile(ring_.record());
+  // kekd's configuration has the first only.
+  EXPECT_THAT(Apply(*writer, Replacement({1}, {{2, second.get()}}), 2),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("unlock")));
+  EXPECT_THAT(Apply(*writer, Replacement({1, 2}, {}), 2), StatusIs(absl::StatusCode::kNotFound));
+  // One is forgotten, one is unknown, one is invented.
+  EXPECT_THAT(Apply(*writer, Replacement({}, {{1, first.get()}}), 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(Apply(*writer, Replacement({7}, {{1, first.get()}}), 2),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no wrap 7")));
+  EXPECT_THAT(Apply(*writer, Replacement({2}, {{3, first.get()}}), 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(Apply(*writer, Replacement({2}, {{2, first.get()}}), 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(Apply(*writer, Replacement({2, 2}, {}), 2).status(), ::testing::Not(testing::IsOk()));
+  // The ring key that there is.
+  ReplaceRingKey same{.removed = {2},
+                      .wraps = {*first->WrapRingKey(*store_->ring_key()->Get(), TestIdentity())}};
+  same.wraps[0].number = 1;
+  EXPECT_THAT(Apply(*writer, same, 2), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(ReadTestFile(ring_.record()), record);
+}
+
+TEST_F(RingKeyWrapsTest, TellsARepeatedRequestFromAReusedId) {
+  const auto writer = Writer();
+  const Transition create = CreateVersion{"software"};
+  KEKD_ASSERT_OK(Apply(*writer, create, 1));
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto again, Apply(*writer, create, 1));
+  EXPECT_EQ(again.version, 2u);
+  EXPECT_THAT(Apply(*writer, PromoteVersion{2}, 1),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("request id")));
+}
+
+TEST_F(RingKeyWrapsTest, NewSecretsAreTakenOnlyIfTheyOpenTheRing) {
+  const auto writer = Writer();
+  std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
+  wrappers.push_back(KeyFileWrapper(second_file_));
+  EXPECT_THAT(store_->SetWrappers(std::move(wrappers)), StatusIs(absl::StatusCode::kDataLoss));
+  const auto first = KeyFileWrapper(ring_.key_file());
+  const auto second = KeyFileWrapper(second_file_);
+  KEKD_ASSERT_OK(Add(*writer, *second, 1));
+  wrappers.clear();
+  wrappers.push_back(KeyFileWrapper(second_file_));
+  KEKD_ASSERT_OK(store_->SetWrappers(std::move(wrappers)));
+  // And then the first wrap can go.
+  KEKD_EXPECT_OK(Apply(*writer, Replacement({1}, {{2, second.get()}}), 2));
+}
+
+// The mark of another node, or one that a power cut kept from being raised, is under the former
+// ring key.
+TEST_F(RingKeyWrapsTest, KnowsAMarkUnderTheFormerRingKey) {
+  const std::string mark = ReadTestFile(ring_.high_water());
+  {
+    const auto first = KeyFileWrapper(ring_.key_file());
+    const auto writer = Writer();
+    KEKD_ASSERT_OK(Add(*writer, *KeyFileWrapper(second_file_), 1));
+    KEKD_ASSERT_OK(Apply(*writer, Replacement({2}, {{1, first.get()}}), 2));
+  }
+  const std::string raised = ReadTestFile(ring_.high_water());
+  WriteTestFile(ring_.high_water(), mark);
+  KEKD_ASSERT_OK(ring_.Open(Access::kReadOnly));
+  KEKD_ASSERT_OK(ring_.Open(Access::kExclusive));
+  // It is raised, under the new ring key.
+  EXPECT_EQ(ReadTestFile(ring_.high_water()), raised);
+  std::string altered = mark;
+  altered[30] ^= 1;
+  WriteTestFile(ring_.high_water(), altered);
+  EXPECT_THAT(ring_.Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("high-water")));
+}
+
+TEST_F(RingKeyWrapsTest, ARingOfFormat1IsServedAndChangedAndRefusesNewerThings) {
+  {
+    const auto writer = Writer();
+    Keyring::Parts parts = writer->current()->Get()->keyring().parts();
+    parts.format = 1;
+    parts.ring_key_wraps[0].creation_time = absl::InfiniteFuture();
+    KEKD_ASSERT_OK_AND_ASSIGN(const Keyring old, Keyring::Create(std::move(parts)));
+    KEKD_ASSERT_OK_AND_ASSIGN(const std::string record,
+                              EncodeRecord(old, *store_->ring_key()->Get()));
+    WriteTestFile(ring_.record(), record);
+    WriteTestFile(ring_.generation(1), record);
+  }
+  const auto writer = Writer();
+  EXPECT_EQ(writer->current()->Get()->keyring().format(), 1u);
+  KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, 1));
+  EXPECT_EQ(writer->current()->Get()->keyring().format(), 1u);
+  EXPECT_THAT(Add(*writer, *Passphrase(), 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("keyring upgrade")));
+  KEKD_ASSERT_OK(Apply(*writer, UpgradeFormat{}, 3));
+  EXPECT_EQ(writer->current()->Get()->keyring().format(), 2u);
+  EXPECT_THAT(Apply(*writer, UpgradeFormat{}, 4),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")));
+  KEKD_EXPECT_OK(Add(*writer, *Passphrase(), 5));
+  EXPECT_EQ(writer->current()->Get()->keyring().versions().size(), 2u);
+}
+
+class RingKeyFaultTest : public RingKeyWrapsTest,
+                         public ::testing::WithParamInterface<Fault::Kind> {};
+
+// Every call of the change of the ring key fails once in every way: there is always a ring that
+// opens, and its keys are those that there were.
+TEST_P(RingKeyFaultTest, LeavesTheOldRingKeyOrTheNewOne) {
+  const auto first = KeyFileWrapper(ring_.key_file());
+  const auto second = KeyFileWrapper(second_file_);
+  uint8_t request = 0;
+  for (size_t call = 0;; ++call) {
+    SCOPED_TRACE(call);
+    ASSERT_LT(call, 200u);
+    FaultInjectingFileSystem fs;
+    bool acknowledged = false;
+    bool injected = false;
+    uint32_t number_before = 0;
+    {
+      const auto writer = Writer(fs);
+      const Keyring& ring = writer->current()->Get()->keyring();
+      number_before = ring.ring_key_number();
+      const uint32_t wrap = ring.next_wrap_number();
+      KEKD_ASSERT_OK(Add(*writer, *second, ++request));
+      fs.Reset();
+      fs.Inject({.call = call, .kind = GetParam(), .error = EIO, .written = 7});
+      acknowledged = Apply(*writer, Replacement({wrap}, {{1, first.get()}}), ++request).ok();
+      injected = fs.injected_all();
+    }
+    // After a restart, on a file system that works.
+    {
+      const auto writer = Writer();
+      const auto opened = writer->current()->Get();
+      for (const auto& entry : opened->entries()) {
+        KEKD_ASSERT_OK(entry.status);
+        KEKD_ASSERT_OK(
+            CheckCanary(TestIdentity(), *entry.version, *entry.key, absl::InfiniteFuture()));
+      }
+      const bool renewed = opened->keyring().ring_key_number() != number_before;
+      EXPECT_TRUE(renewed || !acknowledged);
+      // Whatever was cut off, it can be done now, and then nothing else opens the ring.
+      const auto& wraps = opened->keyring().ring_key_wraps();
+      if (wraps.size() > 1) {
+        KEKD_ASSERT_OK(
+            Apply(*writer, Replacement({wraps.back().number}, {{1, first.get()}}), ++request));
+      } else {
+        KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, ++request));
+      }
+    }
+    EXPECT_THAT(OpenWith(KeyFileWrapper(second_file_)), StatusIs(absl::StatusCode::kDataLoss));
+    KEKD_ASSERT_OK_AND_ASSIGN(const auto reports,
+                              FileKeyringStore::Verify(OptionsWith(KeyFileWrapper(second_file_))));
+    for (const auto& report : reports) EXPECT_FALSE(report.status.ok()) << report.path;
+    if (!injected) {
+      EXPECT_TRUE(acknowledged);
+      EXPECT_GT(call, 20u);
+      break;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, RingKeyFaultTest,
+                         ::testing::Values(Fault::Kind::kError, Fault::Kind::kErrorAfterDone,
+                                           Fault::Kind::kShortWrite, Fault::Kind::kCrash));
+
+}  // namespace
+}  // namespace kekd
