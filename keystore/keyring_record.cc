@@ -1,18 +1,15 @@
 #include "keystore/keyring_record.h"
 
 #include <google/protobuf/descriptor.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <google/protobuf/stubs/logging.h>
 #include <openssl/crypto.h>
 
-#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/length_prefixed.h"
 #include "base/status_macros.h"
 #include "kekd/keyring/v1/keyring.pb.h"
+#include "keystore/canonical_message.h"
 
 namespace kekd {
 namespace {
@@ -127,16 +124,6 @@ pb::KeyringBody ToProto(const Keyring& keyring) {
   body.set_ring_key_number(keyring.ring_key_number());
   body.set_former_ring_key(keyring.former_ring_key());
   return body;
-}
-
-std::string SerializeDeterministic(const google::protobuf::Message& body) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  body.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
 }
 
 absl::StatusOr<Wrap> FromProto(const pb::Wrap& in) {
@@ -259,51 +246,10 @@ size_t MaxCount(const google::protobuf::FieldDescriptor& field) {
   return Keyring::kMaxWraps;
 }
 
-// Whether the message that ends at the input's limit has known fields only, each in its own wire
-// type, and no repeated one too often. Looked at before it is parsed, since each two bytes could
-// become an object of a hundred.
-bool IsBounded(const google::protobuf::Descriptor& type,
-               google::protobuf::io::CodedInputStream& input) {
-  constexpr uint32_t kVarint = 0;
-  constexpr uint32_t kLengthDelimited = 2;
-  std::array<size_t, 16> counts = {};  // by field number
-  while (input.BytesUntilLimit() > 0) {
-    const uint32_t tag = input.ReadTag();
-    const auto* field = type.FindFieldByNumber(static_cast<int>(tag >> 3));
-    if (field == nullptr) return false;
-    const bool is_message = field->message_type() != nullptr;
-    const bool has_length =
-        is_message || field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_STRING;
-    if ((tag & 7) != (has_length ? kLengthDelimited : kVarint)) return false;
-    if (!has_length) {
-      uint64_t value = 0;
-      if (!input.ReadVarint64(&value)) return false;
-      continue;
-    }
-    uint32_t size = 0;
-    if (!input.ReadVarint32(&size) || int64_t{size} > input.BytesUntilLimit()) return false;
-    if (!is_message) {
-      if (!input.Skip(static_cast<int>(size))) return false;
-      continue;
-    }
-    if (++counts.at(static_cast<size_t>(field->number())) > MaxCount(*field)) return false;
-    const auto limit = input.PushLimit(static_cast<int>(size));
-    if (!IsBounded(*field->message_type(), input)) return false;
-    input.PopLimit(limit);
-  }
-  return true;
-}
-
-bool IsBoundedBody(ByteView body) {
-  google::protobuf::io::CodedInputStream input(body.data(), static_cast<int>(body.size()));
-  input.PushLimit(static_cast<int>(body.size()));
-  return IsBounded(*pb::KeyringBody::descriptor(), input);
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& ring_key) {
-  const std::string body = SerializeDeterministic(ToProto(keyring));
+  const std::string body = SerializeCanonical(ToProto(keyring));
   std::string record(kMagic);
   AppendU16(record, keyring.format());
   const absl::string_view uuid = AsText(keyring.identity().ring_uuid.bytes());
@@ -326,18 +272,12 @@ absl::StatusOr<std::string> EncodeRecord(const Keyring& keyring, const RingKey& 
 std::string EncodeWrap(const Wrap& wrap) {
   pb::Wrap message;
   ToProto(wrap, &message);
-  return SerializeDeterministic(message);
+  return SerializeCanonical(message);
 }
 
 absl::StatusOr<Wrap> DecodeWrap(absl::string_view bytes) {
-  google::protobuf::io::CodedInputStream input(AsBytes(bytes).data(),
-                                               static_cast<int>(bytes.size()));
-  input.PushLimit(static_cast<int>(bytes.size()));
   pb::Wrap message;
-  if (!IsBounded(*pb::Wrap::descriptor(), input) ||
-      !message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-    return absl::DataLossError("the wrap can't be parsed");
-  }
+  KEKD_RETURN_IF_ERROR(WithContext(ParseCanonical(AsBytes(bytes), MaxCount, message), "the wrap"));
   KEKD_ASSIGN_OR_RETURN(Wrap wrap, FromProto(message));
   if (EncodeWrap(wrap) != bytes) {
     return absl::DataLossError("the wrap is not in the one form that kekd writes");
@@ -371,24 +311,18 @@ absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
   }
   KEKD_ASSIGN_OR_RETURN(const Uuid ring_uuid,
                         Uuid::FromBytes(ByteView(data + kUuidOffset, Uuid::kBytes)));
-  if (!IsBoundedBody(ByteView(data + kHeaderBytes, body_size))) {
-    return Damaged("its body has more fields than a keyring may have, or fields that none has");
-  }
-  // protobuf tells of text that is no UTF-8 on standard error, which is the log's.
-  const google::protobuf::LogSilencer silencer;
   pb::KeyringBody body;
-  if (!body.ParseFromArray(data + kHeaderBytes, static_cast<int>(body_size))) {
-    return Damaged("its body can't be parsed");
-  }
+  const absl::Status parsed =
+      ParseCanonical(ByteView(data + kHeaderBytes, body_size), MaxCount, body);
+  if (!parsed.ok()) return Damaged(absl::StrCat("its body: ", parsed.message()));
   absl::StatusOr<Keyring> keyring =
       FromProto(body, format, ring_uuid, ReadU64(data + kGenerationOffset));
   if (!keyring.ok()) {
     if (absl::IsUnimplemented(keyring.status())) return keyring.status();
     return Damaged(keyring.status().message());
   }
-  // One ring has one encoding: unknown fields, fields of another format, fields out of order or
-  // given twice are no record.
-  if (SerializeDeterministic(ToProto(*keyring)) !=
+  // One ring has one encoding: fields of another format are none of it.
+  if (SerializeCanonical(ToProto(*keyring)) !=
       absl::string_view(bytes).substr(kHeaderBytes, body_size)) {
     return Damaged("its body is not in the one form that kekd writes");
   }

@@ -13,6 +13,7 @@
 #include "keystore/key_file.h"
 #include "keystore/keyring_record.h"
 #include "tests/fakes/fake_random_source.h"
+#include "tests/keystore/test_ring.h"
 #include "tests/support/secrets.h"
 #include "tests/support/temp_directory.h"
 
@@ -38,7 +39,7 @@ absl::Status WriteGoldenBackups(const std::string& folder) {
   WriteTestFile(key_file, ReadTestFile(path("keyring_v1.key")));
   if (chmod(key_file.c_str(), 0600) != 0) return absl::InternalError("chmod failed");
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> ring_key,
-                        CreateKeyFileWrapper(FileSystem::System(), key_file, std::nullopt, random)
+                        ::kekd::testing::KeyFileWrapper(key_file)
                             ->UnwrapRingKey(record.ring_key_wraps()[0], record.identity(), random));
 
   KEKD_ASSIGN_OR_RETURN(
