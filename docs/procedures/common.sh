@@ -147,7 +147,8 @@ etcd_prefixes() {
 
 # expect_stored YES|NO BEGINNING: every value of RESOURCES begins like that in etcd, or none does.
 expect_stored() {
-  local expected=$1 beginning=$2 prefix keys key found wrong=0 total=0
+  local expected=$1 beginning=$2 prefix keys key found listed wrong=0 total=0
+  listed=$(run "$KUBECTL" get "$RESOURCES" --all-namespaces --output name | wc -l)
   for prefix in $(etcd_prefixes); do
     keys=$(run "$ETCDCTL" get "$prefix" --prefix --keys-only)
     for key in $keys; do
@@ -163,6 +164,8 @@ expect_stored() {
       fi
     done
   done
+  # Where the wrong place is looked at, all is well.
+  ((total >= listed)) || fail "the API server has $listed objects, and etcd $total values below $(etcd_prefixes | tr '\n' ' '): set ETCD_KEYS"
   ((wrong == 0)) || fail "$wrong of $total values in etcd are not as they should be"
   say "$total values in etcd are as they should be"
 }
@@ -171,5 +174,7 @@ expect_stored() {
 # shellcheck disable=SC2034  # for the procedures
 readonly KMS_PREFIX=k8s:enc:kms:v2:
 
-# Whether the present file has a provider of that kind, or of one of those kinds ("aescbc|secretbox").
-config_has() { [[ -e $CONFIG ]] && grep --quiet --extended-regexp "^ *- *($1):" "$CONFIG"; }
+# Whether the present file has a provider of that kind, or of one of those kinds ("aescbc|secretbox"), in YAML or JSON.
+config_has() {
+  [[ -e $CONFIG ]] && sed 's/#.*//' "$CONFIG" | grep --quiet --extended-regexp "(^|[^[:alnum:]_.-])($1)\"?[[:space:]]*:"
+}

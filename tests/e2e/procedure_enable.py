@@ -42,6 +42,16 @@ class EnableAndDisable(ClusterTestCase):
         before = self.server.encryption_config.read_text()
         self.assertEqual(self.node.run("disable.sh", "plain", KEKCTL="false")[0], 1)
         self.assertEqual(self.server.encryption_config.read_text(), before)
+        # Another provider is not overwritten, whatever the file's format.
+        foreign = self.cluster.folder / "foreign.json"
+        foreign.write_text(before.replace('"identity": {}', '"aescbc": {"keys": []}'))
+        code, _, stderr = self.node.run("enable.sh", "read", CONFIG=str(foreign))
+        self.assertEqual(code, 1)
+        self.assertIn("encrypts already", stderr)
+        # A check that looks at the wrong place does not pass.
+        code, _, stderr = self.node.run("disable.sh", "check", ETCD_KEYS="/elsewhere/")
+        self.assertEqual(code, 1)
+        self.assertIn("set ETCD_KEYS", stderr)
         # Nobody restarts the API server: that it is ready must not be taken for ready with the new file.
         code, _, stderr = self.node.run("enable.sh", "read", RESTART=":", WAIT="1")
         self.assertEqual(code, 1)
