@@ -73,8 +73,7 @@ std::string WhoCalls(const CallContext& call) {
 
 class AdminService final : public AsyncService<Generated> {
  public:
-  AdminService(std::vector<AdministeredKeyring> keyrings, absl::Time start_time)
-      : keyrings_(std::move(keyrings)), start_time_(start_time) {
+  explicit AdminService(AdminOptions options) : options_(std::move(options)) {
     AddMethod(&Generated::RequestGetStatus, this, &AdminService::GetStatus);
     AddMethod(&Generated::RequestGetKeyring, this, &AdminService::GetKeyring);
     AddMethod(&Generated::RequestApply, this, &AdminService::Apply);
@@ -82,7 +81,7 @@ class AdminService final : public AsyncService<Generated> {
 
  private:
   absl::StatusOr<const AdministeredKeyring*> Find(absl::string_view name) const {
-    for (const AdministeredKeyring& ring : keyrings_) {
+    for (const AdministeredKeyring& ring : options_.keyrings) {
       if (ring.name == name) return &ring;
     }
     return absl::NotFoundError(absl::StrCat("this kekd serves no keyring \"",
@@ -93,9 +92,12 @@ class AdminService final : public AsyncService<Generated> {
                          pb::GetStatusResponse& response) const {
     response.set_version(kKekdVersion);
     response.set_pid(getpid());
-    response.set_uptime_ms(absl::ToInt64Milliseconds(absl::Now() - start_time_));
+    response.set_uptime_ms(absl::ToInt64Milliseconds(absl::Now() - options_.start_time));
     response.set_memory_locked(SecretArena::Instance().LockStatus().ok());
-    for (const AdministeredKeyring& ring : keyrings_) FillStatus(ring, response.add_keyrings());
+    for (const std::string& warning : options_.warnings()) response.add_warnings(warning);
+    for (const AdministeredKeyring& ring : options_.keyrings) {
+      FillStatus(ring, response.add_keyrings());
+    }
     return absl::OkStatus();
   }
 
@@ -133,16 +135,14 @@ class AdminService final : public AsyncService<Generated> {
     return absl::OkStatus();
   }
 
-  const std::vector<AdministeredKeyring> keyrings_;
-  const absl::Time start_time_;
+  const AdminOptions options_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AsyncServer>> StartAdminServer(
-    std::vector<AdministeredKeyring> keyrings, absl::Time start_time) {
+absl::StatusOr<std::unique_ptr<AsyncServer>> StartAdminServer(AdminOptions options) {
   return AsyncServer::Start(
-      std::make_unique<AdminService>(std::move(keyrings), start_time),
+      std::make_unique<AdminService>(std::move(options)),
       {.thread_name = "kekd-admin", .max_receive_bytes = kMaxAdminReceiveBytes});
 }
 

@@ -33,10 +33,16 @@ struct AdministeredKeyring {
 inline constexpr int kMaxAdminReceiveBytes = 64 * 1024;
 inline constexpr absl::Duration kMaxAdminCallTime = absl::Seconds(30);
 
+struct AdminOptions {
+  std::vector<AdministeredKeyring> keyrings;
+  absl::Time start_time;
+  // What an operator should know of the daemon itself. Called on the server's thread.
+  std::function<std::vector<std::string>()> warnings;
+};
+
 // A server that answers kekd.admin.v1 on a thread of its own, one call after the other: of two
 // changes at once one wins and the other is told so by the generation.
-absl::StatusOr<std::unique_ptr<AsyncServer>> StartAdminServer(
-    std::vector<AdministeredKeyring> keyrings, absl::Time start_time);
+absl::StatusOr<std::unique_ptr<AsyncServer>> StartAdminServer(AdminOptions options);
 
 }  // namespace kekd
 

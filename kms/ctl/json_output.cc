@@ -169,10 +169,13 @@ std::string StatusJson(const admin::v1::GetStatusResponse& status) {
   for (const admin::v1::KeyringStatus& ring : status.keyrings()) {
     keyrings.push_back(StatusObject(ring));
   }
+  Json warnings = Json::array();
+  for (const std::string& warning : status.warnings()) warnings.push_back(warning);
   return Dump(Json{{"kekd", Json{{"version", status.version()},
                                  {"pid", status.pid()},
                                  {"uptimeSeconds", status.uptime_ms() / 1000},
-                                 {"memoryLocked", status.memory_locked()}}},
+                                 {"memoryLocked", status.memory_locked()},
+                                 {"warnings", std::move(warnings)}}},
                    {"keyrings", std::move(keyrings)}});
 }
 

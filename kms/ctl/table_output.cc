@@ -132,6 +132,11 @@ std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time n
   Table table({"KEYRING", "HEALTH", "GENERATION", "PRIMARY", "STATUS", "ENCRYPT", "DECRYPT",
                "FAILED", "CONNS", "CANARY"});
   std::string details;
+  for (const std::string& warning : status.warnings()) {
+    absl::StrAppend(&details,
+                    Painted(absl::StrCat("warning: ", Printable(warning)), Tone::kWarning, colors),
+                    "\n");
+  }
   for (const admin::v1::KeyringStatus& ring : status.keyrings()) {
     const Health health = HealthOf(ring);
     table.Add({ring.name(), health.text, absl::StrCat(ring.generation()),

@@ -2,17 +2,22 @@
 
 #include <unistd.h>
 
+#include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/secret_arena.h"
 #include "base/status_macros.h"
 #include "kms/admin/admin_server.h"
 #include "kms/config/version.h"
+#include "kms/daemon/config_change.h"
+#include "kms/daemon/listener_source.h"
 #include "kms/daemon/served_keyring.h"
+#include "kms/keyring/keyring_access.h"
 #include "kms/server/connection_acceptor.h"
 #include "kms/server/unix_listener.h"
 
@@ -20,24 +25,28 @@ namespace kekd {
 
 class Daemon::Impl final {
  public:
-  explicit Impl(Config config) : config_(std::move(config)) {}
+  Impl(FileSystem& fs, Config config) : fs_(fs), config_(std::move(config)) {}
 
-  absl::Status Start(FileSystem& fs) {
+  absl::Status Start(std::vector<PassedDescriptor> passed) {
     const absl::Time start_time = absl::Now();
     const absl::Time deadline = start_time + kOpenTimeout;
+    ListenerSource listeners(fs_, std::move(passed));
     for (const KeyringConfig& keyring : config_.keyrings) {
       absl::StatusOr<std::unique_ptr<ServedKeyring>> served =
-          ServedKeyring::Open(fs, config_, keyring, deadline);
+          ServedKeyring::Open(fs_, config_, keyring, listeners, deadline);
       if (!served.ok()) {
         return WithContext(served.status(), absl::StrCat("keyring \"", keyring.name, "\""));
       }
       keyrings_.push_back(*std::move(served));
     }
     KEKD_RETURN_IF_ERROR(CheckMemory());
-    KEKD_ASSIGN_OR_RETURN(admin_listener_, UnixListener::Bind(fs, config_.admin_socket));
-    KEKD_ASSIGN_OR_RETURN(admin_, StartAdminServer(AdministeredKeyrings(), start_time));
+    KEKD_ASSIGN_OR_RETURN(admin_listener_, listeners.Get(config_.admin_socket));
+    KEKD_RETURN_IF_ERROR(listeners.CheckAllUsed());
+    KEKD_ASSIGN_OR_RETURN(admin_, StartAdminServer({.keyrings = AdministeredKeyrings(),
+                                                    .start_time = start_time,
+                                                    .warnings = [this] { return Warnings(); }}));
 
-    // The keyrings' sockets first, in their order: AdministeredKeyrings counts on it.
+    // The keyrings' sockets first, in their order: AdministeredKeyrings and Policies count on it.
     std::vector<ConnectionAcceptor::Socket> sockets;
     for (const auto& keyring : keyrings_) sockets.push_back(keyring->AcceptorSocket());
     sockets.push_back({.name = config_.admin_socket.path,
@@ -56,15 +65,87 @@ class Daemon::Impl final {
     return absl::OkStatus();
   }
 
+  absl::Status Reload(absl::StatusOr<Config> config) {
+    absl::Status reloaded = config.status();
+    if (config.ok()) reloaded = TakeOver(*std::move(config));
+    std::string failure;
+    if (reloaded.ok()) {
+      LogInfo("reloaded the configuration");
+    } else {
+      LogError("reload failed; nothing was changed", {{"error", reloaded.message()}});
+      failure =
+          absl::StrCat("reload failed at ",
+                       absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()),
+                       ": ", reloaded.message());
+    }
+    MutexLock lock(&reload_mu_);
+    reload_failure_ = std::move(failure);
+    return reloaded;
+  }
+
+  std::string StatusText() const {
+    std::vector<std::string> problems = Warnings();
+    std::vector<std::string> served;
+    for (const auto& keyring : keyrings_) {
+      const std::string name = keyring->config()->name;
+      const ServedKeyring::Condition condition = keyring->GetCondition();
+      served.push_back(absl::StrCat(name, " (", condition.primary, ")"));
+      if (!condition.problem.empty()) {
+        problems.push_back(absl::StrCat(name, ": ", condition.problem));
+      }
+    }
+    if (admin_unanswered_ >= kAdminSlow) {
+      problems.push_back(absl::StrCat("the admin thread has been busy for ",
+                                      absl::ToInt64Seconds(admin_unanswered_), " s"));
+    }
+    const std::string serving = absl::StrCat("serving ", absl::StrJoin(served, ", "));
+    if (problems.empty()) return serving;
+    return absl::StrCat("degraded: ", absl::StrJoin(problems, "; "), "; ", serving);
+  }
+
+  absl::Status CheckThreads(absl::Duration patience) {
+    // All are asked, also after one that has not answered.
+    std::vector<std::string> hung;
+    if (acceptor_->CheckPulse() > patience) hung.push_back("accepting connections");
+    for (const auto& keyring : keyrings_) {
+      if (keyring->server().CheckPulse() > patience) {
+        hung.push_back(absl::StrCat("answering for keyring ", keyring->config()->name));
+      }
+    }
+    admin_unanswered_ = admin_->CheckPulse();
+    if (admin_unanswered_ >= kAdminHung) hung.push_back("answering admin calls");
+    if (hung.empty()) return absl::OkStatus();
+    return absl::UnavailableError(
+        absl::StrCat("a thread does not come round: ", absl::StrJoin(hung, ", ")));
+  }
+
+  std::vector<int> OwnListeners() const {
+    std::vector<int> own;
+    for (const UnixListener* listener : Listeners()) {
+      if (listener->maker() == UnixListener::Maker::kKekd) own.push_back(listener->fd());
+    }
+    return own;
+  }
+
+  void KeepListeners() {
+    for (UnixListener* listener : Listeners()) listener->Keep();
+  }
+
   void Stop() {
     if (stopped_) return;
     stopped_ = true;
+    // The admin service first: KMS calls need not wait for what it waits for.
+    if (admin_ != nullptr) admin_->Shutdown(absl::Now() + kAdminDrainTimeout);
     if (acceptor_ != nullptr) acceptor_->Stop();
     for (const auto& keyring : keyrings_) keyring->CloseListener();
     admin_listener_.reset();
-    const absl::Time deadline = absl::Now() + kDrainTimeout;
-    for (const auto& keyring : keyrings_) keyring->server().Shutdown(deadline);
-    if (admin_ != nullptr) admin_->Shutdown(deadline);
+    // All at once, so that none waits for the other's clients.
+    const absl::Time deadline = absl::Now() + kKmsDrainTimeout;
+    std::vector<std::thread> drains;
+    for (const auto& keyring : keyrings_) {
+      drains.emplace_back([&keyring, deadline] { keyring->server().Shutdown(deadline); });
+    }
+    for (std::thread& drain : drains) drain.join();
   }
 
  private:
@@ -78,12 +159,69 @@ class Daemon::Impl final {
     return absl::OkStatus();
   }
 
+  // First whatever can fail, and back again if it does; then what can't.
+  absl::Status TakeOver(Config config) {
+    KEKD_ASSIGN_OR_RETURN(Config next, ReloadableConfig(config_, std::move(config)));
+    for (size_t i = 0; i < keyrings_.size(); ++i) {
+      if (next.keyrings[i].unlock == config_.keyrings[i].unlock) continue;
+      const std::shared_ptr<const OpenKeyring> opened = keyrings_[i]->writer().current()->Get();
+      KEKD_RETURN_IF_ERROR(
+          WithContext(CheckUnlocks(fs_, next, next.keyrings[i], opened->keyring().identity()),
+                      absl::StrCat("keyring \"", next.keyrings[i].name, "\" unlock")));
+    }
+    KEKD_RETURN_IF_ERROR(SetAccess(next));
+    std::vector<PeerPolicy> policies;
+    for (const KeyringConfig& keyring : next.keyrings) policies.push_back(PolicyOf(keyring.socket));
+    policies.push_back(PolicyOf(next.admin_socket));
+    acceptor_->SetPolicies(std::move(policies));
+    for (size_t i = 0; i < keyrings_.size(); ++i) keyrings_[i]->SetConfig(next.keyrings[i]);
+    ConfigureLog(next.log_level, next.log_format);
+    config_ = std::move(next);
+    return absl::OkStatus();
+  }
+
+  absl::Status SetAccess(const Config& next) {
+    const std::vector<UnixListener*> listeners = Listeners();
+    for (size_t i = 0; i < listeners.size(); ++i) {
+      const absl::Status set = listeners[i]->SetAccess(SocketOf(next, i));
+      if (set.ok()) continue;
+      for (size_t done = 0; done <= i; ++done) {
+        const absl::Status back = listeners[done]->SetAccess(SocketOf(config_, done));
+        if (!back.ok()) {
+          LogWarning("a socket's mode could not be set back",
+                     {{"path", SocketOf(config_, done).path}, {"error", back.message()}});
+        }
+      }
+      return set;
+    }
+    return absl::OkStatus();
+  }
+
+  // In the order of SocketOf.
+  std::vector<UnixListener*> Listeners() const {
+    std::vector<UnixListener*> listeners;
+    for (const auto& keyring : keyrings_) listeners.push_back(&keyring->listener());
+    listeners.push_back(admin_listener_.get());
+    return listeners;
+  }
+
+  static const SocketConfig& SocketOf(const Config& config, size_t index) {
+    return index < config.keyrings.size() ? config.keyrings[index].socket : config.admin_socket;
+  }
+
+  std::vector<std::string> Warnings() const {
+    MutexLock lock(&reload_mu_);
+    if (reload_failure_.empty()) return {};
+    return {reload_failure_};
+  }
+
   std::vector<AdministeredKeyring> AdministeredKeyrings() {
     std::vector<AdministeredKeyring> administered;
     for (size_t i = 0; i < keyrings_.size(); ++i) {
       ServedKeyring& keyring = *keyrings_[i];
-      administered.push_back({.name = keyring.config().name,
-                              .endpoint = keyring.config().socket.Endpoint(),
+      const std::shared_ptr<const KeyringConfig> config = keyring.config();
+      administered.push_back({.name = config->name,
+                              .endpoint = config->socket.Endpoint(),
                               .writer = &keyring.writer(),
                               .service = &keyring.service(),
                               .health = &keyring.health(),
@@ -97,22 +235,37 @@ class Daemon::Impl final {
     return {stats.connections, stats.refused};
   }
 
-  const Config config_;
+  FileSystem& fs_;
+  Config config_;
+  mutable Mutex reload_mu_;
+  std::string reload_failure_
+      ABSL_GUARDED_BY(reload_mu_);  // of the last reload; empty if it was one
   std::vector<std::unique_ptr<ServedKeyring>> keyrings_;
   std::unique_ptr<UnixListener> admin_listener_;
   std::unique_ptr<AsyncServer> admin_;            // asks the keyrings
   std::unique_ptr<ConnectionAcceptor> acceptor_;  // feeds the servers from the listeners
+  absl::Duration admin_unanswered_ = absl::ZeroDuration();
   bool stopped_ = false;
 };
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(FileSystem& fs, Config config) {
-  auto impl = std::make_unique<Impl>(std::move(config));
-  KEKD_RETURN_IF_ERROR(impl->Start(fs));
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(FileSystem& fs, Config config,
+                                                      std::vector<PassedDescriptor> passed) {
+  auto impl = std::make_unique<Impl>(fs, std::move(config));
+  KEKD_RETURN_IF_ERROR(impl->Start(std::move(passed)));
   return std::unique_ptr<Daemon>(new Daemon(std::move(impl)));
 }
 
 Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Daemon::~Daemon() { Stop(); }
+absl::Status Daemon::Reload(absl::StatusOr<Config> config) {
+  return impl_->Reload(std::move(config));
+}
+std::string Daemon::StatusText() const { return impl_->StatusText(); }
+absl::Status Daemon::CheckThreads(absl::Duration patience) {
+  return impl_->CheckThreads(patience);
+}
+std::vector<int> Daemon::OwnListeners() const { return impl_->OwnListeners(); }
+void Daemon::KeepListeners() { impl_->KeepListeners(); }
 void Daemon::Stop() { impl_->Stop(); }
 
 }  // namespace kekd

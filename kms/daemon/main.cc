@@ -13,11 +13,12 @@
 #include "base/file_system.h"
 #include "base/log.h"
 #include "base/process.h"
-#include "base/status_macros.h"
 #include "kms/config/config.h"
 #include "kms/config/exit_code.h"
 #include "kms/config/version.h"
 #include "kms/daemon/daemon.h"
+#include "kms/daemon/service_manager.h"
+#include "kms/daemon/supervision.h"
 #include "kms/server/grpc_process.h"
 
 namespace kekd {
@@ -29,7 +30,8 @@ constexpr absl::string_view kUsage =
 kekd keeps the key-encryption keys of a Kubernetes control plane and answers
 kube-apiserver's KMS v2 calls on a unix socket. It runs in the foreground, logs
 to standard error, and ends on SIGTERM or SIGINT when the calls in flight are
-answered. 'kekctl' makes keyrings and changes them.
+answered. On SIGHUP it reads the configuration again. 'kekctl' makes keyrings
+and changes them.
 
   --config FILE   the configuration (docs/configuration.md)
   --version       print the version and exit
@@ -73,20 +75,20 @@ sigset_t BlockSignals() {
 int Run(const std::string& config_path) {
   const absl::Time begin = absl::Now();
   FileSystem& fs = FileSystem::System();
+  absl::StatusOr<ServiceManager> manager = ServiceManager::FromEnvironment();
+  if (!manager.ok()) return Fail(manager.status());
   absl::StatusOr<Config> config = LoadConfig(fs, config_path);
   if (!config.ok()) return Fail(config.status());
   ConfigureLog(config->log_level, config->log_format);
 
   RaiseDescriptorLimit();
   const sigset_t signals = BlockSignals();
-  absl::StatusOr<std::unique_ptr<Daemon>> daemon = Daemon::Start(fs, *std::move(config));
+  absl::StatusOr<std::unique_ptr<Daemon>> daemon =
+      Daemon::Start(fs, *std::move(config), manager->TakeDescriptors());
   if (!daemon.ok()) return Fail(daemon.status());
   LogDebug("started", {{"milliseconds", absl::ToInt64Milliseconds(absl::Now() - begin)}});
-  int signal = 0;
-  do {
-    sigwait(&signals, &signal);
-    if (signal == SIGHUP) LogWarning("SIGHUP is ignored; restart kekd to change its configuration");
-  } while (signal == SIGHUP);
+  Supervision supervision(*manager, **daemon, [&] { return LoadConfig(fs, config_path); });
+  const int signal = supervision.Run(signals);
   LogInfo("stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
   (*daemon)->Stop();
   daemon->reset();

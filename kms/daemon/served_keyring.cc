@@ -20,6 +20,7 @@ PeerPolicy PolicyOf(const SocketConfig& socket) {
 absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& fs,
                                                                    const Config& config,
                                                                    const KeyringConfig& keyring,
+                                                                   ListenerSource& listeners,
                                                                    absl::Time deadline) {
   std::unique_ptr<ServedKeyring> served(new ServedKeyring(keyring));
   KEKD_ASSIGN_OR_RETURN(served->writer_, OpenForWriting(fs, config, keyring, deadline));
@@ -29,7 +30,7 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
       std::make_unique<HealthMonitor>(*served->writer_, *served->health_, Clock::System());
   served->service_ = std::make_unique<EnvelopeService>(served->writer_->current(), served->health_);
   KEKD_ASSIGN_OR_RETURN(served->server_, StartKmsServer(*served->service_));
-  KEKD_ASSIGN_OR_RETURN(served->listener_, UnixListener::Bind(fs, keyring.socket));
+  KEKD_ASSIGN_OR_RETURN(served->listener_, listeners.Get(keyring.socket));
   const KeyVersion* primary = opened->keyring().Primary();
   LogInfo("keyring is open", {{"keyring", keyring.name},
                               {"generation", opened->keyring().generation()},
@@ -40,12 +41,27 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
 }
 
 ConnectionAcceptor::Socket ServedKeyring::AcceptorSocket() {
-  return {.name = config_.socket.path,
+  const std::shared_ptr<const KeyringConfig> keyring = config();
+  return {.name = keyring->socket.path,
           .fd = listener_->fd(),
-          .policy = PolicyOf(config_.socket),
+          .policy = PolicyOf(keyring->socket),
           .adopt = [this](UniqueFd connection, const PeerCredentials& peer) {
             server_->Adopt(std::move(connection), peer);
           }};
+}
+
+ServedKeyring::Condition ServedKeyring::GetCondition() const {
+  const std::shared_ptr<const OpenKeyring> opened = writer_->current()->Get();
+  const KeyVersion* primary = opened->keyring().Primary();
+  Condition condition;
+  condition.primary = primary == nullptr ? "no primary" : primary->key_id.text();
+  const absl::StatusOr<EnvelopeService::StatusAnswer> answer = service_->CurrentStatus();
+  if (!answer.ok()) {
+    condition.problem = std::string(answer.status().message());
+  } else if (answer->healthz != "ok") {
+    condition.problem = answer->healthz;
+  }
+  return condition;
 }
 
 }  // namespace kekd

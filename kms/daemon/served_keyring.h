@@ -3,12 +3,17 @@
 #define KEKD_KMS_DAEMON_SERVED_KEYRING_H_
 
 #include <memory>
+#include <string>
+#include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/file_system.h"
+#include "base/mutex.h"
 #include "keystore/keyring_writer.h"
 #include "kms/config/config.h"
+#include "kms/daemon/listener_source.h"
 #include "kms/server/connection_acceptor.h"
 #include "kms/server/kms_server.h"
 #include "kms/server/unix_listener.h"
@@ -23,18 +28,37 @@ namespace kekd {
 PeerPolicy PolicyOf(const SocketConfig& socket);
 
 // ServedKeyring is a keyring with all that serves it, built from the bottom up and torn down in
-// reverse: writer, health, monitor, service, server, listener. Not thread-safe; its parts are.
+// reverse: writer, health, monitor, service, server, listener. Not thread-safe but for its
+// configuration; its parts are.
 class ServedKeyring final {
  public:
   static absl::StatusOr<std::unique_ptr<ServedKeyring>> Open(FileSystem& fs, const Config& config,
                                                              const KeyringConfig& keyring,
+                                                             ListenerSource& listeners,
                                                              absl::Time deadline);
 
-  const KeyringConfig& config() const { return config_; }
+  // The newest configuration: a reload exchanges it. Thread-safe.
+  std::shared_ptr<const KeyringConfig> config() const {
+    MutexLock lock(&config_mu_);
+    return config_;
+  }
+  void SetConfig(KeyringConfig config) {
+    auto next = std::make_shared<const KeyringConfig>(std::move(config));
+    MutexLock lock(&config_mu_);
+    config_.swap(next);
+  }
   KeyringWriter& writer() { return *writer_; }
   const KeyringHealth& health() const { return *health_; }
   const EnvelopeService& service() const { return *service_; }
   AsyncServer& server() { return *server_; }
+  UnixListener& listener() { return *listener_; }
+  // How the keyring does, for people: what Status answers at the moment, without counting as a
+  // call.
+  struct Condition {
+    std::string primary;  // its key_id, or "no primary"
+    std::string problem;  // empty if there is none
+  };
+  Condition GetCondition() const;
 
   // The socket for the acceptor; adopted connections go to this keyring's server.
   ConnectionAcceptor::Socket AcceptorSocket();
@@ -45,9 +69,11 @@ class ServedKeyring final {
   void StartMonitor() { monitor_->Start(); }
 
  private:
-  explicit ServedKeyring(KeyringConfig config) : config_(std::move(config)) {}
+  explicit ServedKeyring(KeyringConfig config)
+      : config_(std::make_shared<const KeyringConfig>(std::move(config))) {}
 
-  const KeyringConfig config_;
+  mutable Mutex config_mu_;
+  std::shared_ptr<const KeyringConfig> config_ ABSL_GUARDED_BY(config_mu_);
   std::unique_ptr<KeyringWriter> writer_;
   std::shared_ptr<KeyringHealth> health_;     // read by the service
   std::unique_ptr<EnvelopeService> service_;  // reads the writer's current keyring

@@ -106,4 +106,17 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, co
   return writer;
 }
 
+absl::Status CheckUnlocks(FileSystem& fs, const Config& config, const KeyringConfig& keyring,
+                          const RingIdentity& expected) {
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<FileKeyringStore> store,
+                        FileKeyringStore::Open(StoreOptions(fs, config, keyring),
+                                               FileKeyringStore::Access::kReadOnly));
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> ring, store->Load());
+  if (ring->identity().ring_uuid == expected.ring_uuid) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("another keyring lies in ", keyring.directory, " (ring UUID ",
+                   ring->identity().ring_uuid.ToString(), ") than the one that is served (",
+                   expected.ring_uuid.ToString(), "); restart kekd to serve it"));
+}
+
 }  // namespace kekd

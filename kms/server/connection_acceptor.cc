@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,6 +36,12 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::chrono::milliseconds kPauseWithoutDescriptors(100);
 constexpr int kMaxAcceptsAtOnce = 64;
+
+// A GOAWAY frame (RFC 9113, section 6.8) that promises to answer every stream: open no more of them
+// here. Length 8, type 7, no flags, stream 0; last stream 2^31-1, NO_ERROR.
+constexpr std::array<char, 17> kGoAway = {0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, -1, -1, -1, 0, 0, 0, 0};
+// What a client has left unread, by the kernel's count with its overhead.
+constexpr int kMuchUnread = 32 * 1024;
 
 enum class PrefaceState { kIncomplete, kComplete, kWrong };
 
@@ -82,6 +90,7 @@ class ConnectionAcceptor::Loop final {
       DropOverdue();
     }
     Drain();
+    SendAway();
     // Adopted connections live on in gRPC; only our duplicates of their descriptors close.
     peers_.clear();
   }
@@ -173,6 +182,30 @@ class ConnectionAcceptor::Loop final {
       } else {
         Forget(peer);
       }
+    }
+  }
+
+  // Has the clients leave by themselves, and waits for it. gRPC's own shutdown tells them too, but
+  // cancels each call that a client began before it had read that: some calls a restart. So we tell
+  // them first, on our duplicates of the connections, while gRPC still answers. Its writes are
+  // whole frames as long as the socket takes them; a client that does not read gets nothing from
+  // us.
+  void SendAway() {
+    for (const auto& [id, peer] : peers_) {
+      int unread = 0;
+      if (ioctl(peer.fd.get(), SIOCOUTQ, &unread) != 0 || unread > kMuchUnread) continue;
+      (void)!send(peer.fd.get(), kGoAway.data(), kGoAway.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    const SteadyTime deadline =
+        std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(kLeaveTimeout);
+    std::array<epoll_event, 64> events;
+    while (!peers_.empty()) {
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (left.count() <= 0) return;
+      const int n = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                               static_cast<int>(left.count()));
+      for (int i = 0; i < n; ++i) Dispatch(events[static_cast<size_t>(i)]);
     }
   }
 

@@ -35,6 +35,7 @@ class ConnectionAcceptor final {
  public:
   static constexpr absl::Duration kPrefaceTimeout = absl::Seconds(2);
   static constexpr absl::Duration kStopGrace = absl::Milliseconds(200);
+  static constexpr absl::Duration kLeaveTimeout = absl::Milliseconds(500);
   static constexpr size_t kMaxPending = 64;      // a socket; beyond it the oldest is dropped
   static constexpr size_t kMaxConnections = 64;  // a socket; beyond it new ones are refused
 
@@ -66,8 +67,9 @@ class ConnectionAcceptor final {
   // For how long the thread has not come round; see AsyncServer::CheckPulse. Between Start and
   // Stop.
   absl::Duration CheckPulse();
-  // Ends the thread: nothing is accepted any more, peers that connected just now are given
-  // kStopGrace to send their preface, adopted connections are left to gRPC. More than once is fine.
+  // Ends the thread: nothing is accepted any more. Peers that connected just now are given
+  // kStopGrace to send their preface, then all are told to go elsewhere and given kLeaveTimeout for
+  // it, in which gRPC should still answer them. Who stays is left to gRPC. More than once is fine.
   void Stop();
 
  private:

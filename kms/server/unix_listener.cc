@@ -151,8 +151,8 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Bind(FileSystem& fs,
     std::move(remove).Cancel();
   }
   if (listen(fd.get(), kBacklog) != 0) return PosixError(errno, absl::StrCat("listen ", path));
-  return std::unique_ptr<UnixListener>(new UnixListener(
-      fs, config, abstract ? File::kNone : File::kOwn, std::move(lock), std::move(fd), inode));
+  return std::unique_ptr<UnixListener>(
+      new UnixListener(fs, config, Maker::kKekd, std::move(lock), std::move(fd), inode));
 }
 
 absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Adopt(FileSystem& fs,
@@ -193,25 +193,23 @@ absl::StatusOr<std::unique_ptr<UnixListener>> UnixListener::Adopt(FileSystem& fs
       fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
     return PosixError(errno, "fcntl");
   }
-  const File file = address.abstract()      ? File::kNone
-                    : maker == Maker::kKekd ? File::kOwn
-                                            : File::kOfServiceManager;
   return std::unique_ptr<UnixListener>(
-      new UnixListener(fs, config, file, nullptr, std::move(fd), inode));
+      new UnixListener(fs, config, maker, nullptr, std::move(fd), inode));
 }
 
 absl::Status UnixListener::SetAccess(const SocketConfig& next) {
-  if (file_ == File::kOfServiceManager) {
+  const bool has_file = inode_ != 0;
+  if (has_file && maker_ == Maker::kServiceManager) {
     KEKD_ASSIGN_OR_RETURN(const FileInfo info, fs_.GetInfo(next.path));
     KEKD_RETURN_IF_ERROR(CheckFile(info, next));
   }
-  if (file_ == File::kOwn) KEKD_RETURN_IF_ERROR(SetFileMode(next));
+  if (has_file && maker_ == Maker::kKekd) KEKD_RETURN_IF_ERROR(SetFileMode(next));
   config_ = next;
   return absl::OkStatus();
 }
 
 UnixListener::~UnixListener() {
-  if (file_ != File::kOwn || kept_) return;
+  if (inode_ == 0 || maker_ != Maker::kKekd || kept_) return;
   const absl::StatusOr<FileInfo> info = fs_.GetInfo(config_.path);
   if (info.ok() && info->inode == inode_) (void)fs_.Remove(config_.path);
 }

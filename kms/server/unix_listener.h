@@ -22,20 +22,20 @@ namespace kekd {
 // Not thread-safe.
 class UnixListener final {
  public:
+  enum class Maker {
+    kKekd,            // this one, or an earlier one whose socket was kept over its restart
+    kServiceManager,  // by a socket unit, which also decides about the file
+  };
+
   // PermissionDenied: the folder is not safe or not writable. Unavailable: somebody serves there.
   // FailedPrecondition: something that is no socket lies there. InvalidArgument: the path is too
   // long. `fs` outlives the listener.
   static absl::StatusOr<std::unique_ptr<UnixListener>> Bind(FileSystem& fs,
                                                             const SocketConfig& config);
 
-  // Who has made a socket that listens already.
-  enum class Maker {
-    kServiceManager,  // from a socket unit, which also decides about the file
-    kKekd,            // an earlier kekd; the service manager kept it (FDSTORE) over the restart
-  };
-  // Takes over such a socket. InvalidArgument: it is not a listening unix stream socket bound to
-  // the configured address. PermissionDenied: its folder is not safe, or its file is somebody
-  // else's or has a wider mode than configured. NotFound: its file is gone.
+  // Takes over a socket that listens already. InvalidArgument: it is not a listening unix stream
+  // socket bound to the configured address. PermissionDenied: its folder is not safe, or its file
+  // is somebody else's or has a wider mode than configured. NotFound: its file is gone.
   static absl::StatusOr<std::unique_ptr<UnixListener>> Adopt(FileSystem& fs,
                                                              const SocketConfig& config,
                                                              UniqueFd fd, Maker maker);
@@ -51,26 +51,23 @@ class UnixListener final {
   // made is only checked: PermissionDenied if it is wider than `next` allows.
   absl::Status SetAccess(const SocketConfig& next);
 
-  // Whether the file is kekd's, and so is of use to a next kekd.
-  bool IsOwnFile() const { return file_ == File::kOwn; }
+  Maker maker() const { return maker_; }
   // The socket stays when this goes: a service manager holds its descriptor for the next kekd.
   void Keep() { kept_ = true; }
 
  private:
-  enum class File { kNone, kOwn, kOfServiceManager };
-
-  UnixListener(FileSystem& fs, SocketConfig config, File file, std::unique_ptr<FileLock> lock,
+  UnixListener(FileSystem& fs, SocketConfig config, Maker maker, std::unique_ptr<FileLock> lock,
                UniqueFd fd, uint64_t inode)
       : fs_(fs),
         config_(std::move(config)),
-        file_(file),
+        maker_(maker),
         lock_(std::move(lock)),
         fd_(std::move(fd)),
         inode_(inode) {}
 
   FileSystem& fs_;
   SocketConfig config_;
-  const File file_;
+  const Maker maker_;
   // Of "<path>.lock"; null unless Bind made the file. An adopted socket needs none: whoever would
   // bind finds that it is listened on.
   const std::unique_ptr<FileLock> lock_;

@@ -69,12 +69,12 @@ EnvelopeService::EnvelopeService(std::shared_ptr<const CurrentKeyring> keyring,
 
 absl::StatusOr<EnvelopeService::StatusAnswer> EnvelopeService::Status() const {
   counters_.status.fetch_add(1, std::memory_order_relaxed);
-  absl::StatusOr<StatusAnswer> answer = StatusUncounted();
+  absl::StatusOr<StatusAnswer> answer = CurrentStatus();
   if (!answer.ok()) counters_.failed.fetch_add(1, std::memory_order_relaxed);
   return answer;
 }
 
-absl::StatusOr<EnvelopeService::StatusAnswer> EnvelopeService::StatusUncounted() const {
+absl::StatusOr<EnvelopeService::StatusAnswer> EnvelopeService::CurrentStatus() const {
   const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
   const OpenKeyring::Entry* primary = keyring->Primary();
   if (primary == nullptr) return NoPrimary(keyring->keyring());

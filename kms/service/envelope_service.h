@@ -58,6 +58,8 @@ class EnvelopeService final {
   // From memory, whatever the backend does. An error means "stop encrypting": the API server then
   // refuses writes once its lease runs out.
   absl::StatusOr<StatusAnswer> Status() const;
+  // The same for kekd itself; not counted as a call.
+  absl::StatusOr<StatusAnswer> CurrentStatus() const;
 
   // Encrypts 1 to Ciphertext::kMaxPlaintextBytes bytes under the primary, decrypts what it made and
   // compares, and only then answers. Key and key_id are of one generation of the keyring.
@@ -71,7 +73,6 @@ class EnvelopeService final {
   const Counters& counters() const { return counters_; }
 
  private:
-  absl::StatusOr<StatusAnswer> StatusUncounted() const;
   absl::StatusOr<Encrypted> EncryptUncounted(const SecretBytes& plaintext, absl::string_view uid,
                                              absl::Time deadline) const;
   absl::StatusOr<SecretBytes> DecryptUncounted(const DecryptRequest& request,

@@ -150,7 +150,7 @@ TEST_F(UnixListenerTest, AdoptsWhatTheServiceManagerMadeAndLeavesItsFile) {
                               Adopt(std::move(made), UnixListener::Maker::kServiceManager));
     EXPECT_NE(fcntl(listener->fd(), F_GETFL) & O_NONBLOCK, 0);
     EXPECT_NE(fcntl(listener->fd(), F_GETFD) & FD_CLOEXEC, 0);
-    EXPECT_FALSE(listener->IsOwnFile());
+    EXPECT_EQ(listener->maker(), UnixListener::Maker::kServiceManager);
   }
   EXPECT_TRUE(AnswersConnect());
 }
@@ -202,7 +202,7 @@ TEST_F(UnixListenerTest, IsKeptForTheNextKekdWithItsConnections) {
   UniqueFd stored;
   {
     KEKD_ASSERT_OK_AND_ASSIGN(const auto listener, Bind(path_));
-    ASSERT_TRUE(listener->IsOwnFile());
+    ASSERT_EQ(listener->maker(), UnixListener::Maker::kKekd);
     stored = UniqueFd(dup(listener->fd()));
     listener->Keep();
   }
