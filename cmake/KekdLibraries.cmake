@@ -10,6 +10,7 @@ find_package(OpenSSL 3.0 REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)
 find_path(KEKD_JSON_INCLUDE nlohmann/json.hpp REQUIRED)
+find_path(KEKD_RAPIDJSON_INCLUDE rapidjson/schema.h REQUIRED)
 find_program(KEKD_PROTOC protoc REQUIRED)
 find_program(KEKD_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 

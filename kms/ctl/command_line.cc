@@ -191,7 +191,9 @@ class Parser final {
     line.config_is_default = !common_.contains("--config");
     line.needs_config = verb_->needs_config;
     for (const OptionDescription& option : tree_.common_options) {
-      if (common_.contains(option.name) && !TakesCommonOption(*verb_, option)) {
+      // --config is never wrong: an alias may have it for every verb.
+      if (option.name != "--config" && common_.contains(option.name) &&
+          !TakesCommonOption(*verb_, option)) {
         return UsageError(absl::StrCat("\"", path_, "\" takes no ", option.name));
       }
       KEKD_RETURN_IF_ERROR(Complete(option, common_));

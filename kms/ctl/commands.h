@@ -47,6 +47,7 @@ absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context, const Ke
 absl::StatusOr<CommandResult> Status(const CommandContext& context);
 absl::StatusOr<CommandResult> Check(const CommandContext& context, const CheckVerb& verb);
 absl::StatusOr<CommandResult> ConfigCheck(const CommandContext& context);
+absl::StatusOr<CommandResult> PrintConfigSchema();
 absl::StatusOr<CommandResult> PrintEncryptionConfig(const CommandContext& context,
                                                     const EncryptionConfigVerb& verb);
 absl::StatusOr<CommandResult> Completion(const CompletionVerb& verb);

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "base/file_system.h"
@@ -70,6 +71,9 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const ConfigCheckVerb&) const {
     return ConfigCheck(context);
   }
+  absl::StatusOr<CommandResult> operator()(const ConfigSchemaVerb&) const {
+    return PrintConfigSchema();
+  }
   absl::StatusOr<CommandResult> operator()(const EncryptionConfigVerb& v) const {
     return PrintEncryptionConfig(context, v);
   }
@@ -119,7 +123,9 @@ int RunKekctl(int argc, const char* const* argv) {
     return ExitCodeOf(result.status());
   }
   const absl::Status written = WriteOutput(result->output);
-  if (!result->note.empty()) PrintError(result->note);
+  for (const absl::string_view note : absl::StrSplit(result->note, '\n', absl::SkipEmpty())) {
+    PrintError(note);
+  }
   if (!written.ok()) {
     PrintError(written.message());
     return ExitCodeOf(written);

@@ -75,11 +75,27 @@ VerbSection LookingVerbs() {
           },
           {
               .path = "config check",
-              .summary = "is the configuration valid",
-              .description = "Reads the configuration as kekd would.",
+              .summary = "is the configuration valid, and what is missing or unsafe",
+              .description =
+                  "Reads the configuration as kekd would, and looks from outside at what it names: "
+                  "folders, key files and the folders of sockets that are missing or that others "
+                  "could change are warnings on standard error, and no failure. Opens no key file "
+                  "and no keyring.",
               .examples = {"config check", "--config /tmp/new.yaml config check"},
               .read = ReadNothing<ConfigCheckVerb>,
               .takes_keyring = false,
+          },
+          {
+              .path = "config schema",
+              .summary = "print the JSON schema of the configuration",
+              .description =
+                  "Prints the JSON schema (draft 7) of the configuration, for editors and "
+                  "for whatever writes configurations.",
+              .examples = {"config schema > kekd.schema.json"},
+              .read = ReadNothing<ConfigSchemaVerb>,
+              .takes_keyring = false,
+              .needs_config = false,
+              .has_json = false,
           },
           {
               .path = "encryption-config",

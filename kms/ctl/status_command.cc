@@ -42,14 +42,4 @@ absl::StatusOr<CommandResult> Status(const CommandContext& context) {
   return result;
 }
 
-absl::StatusOr<CommandResult> ConfigCheck(const CommandContext& context) {
-  // The configuration was read before any verb is carried out; here it is valid.
-  CommandResult result;
-  result.output =
-      context.format == OutputFormat::kJson
-          ? ConfigJson(*context.config)
-          : absl::StrCat(context.config_path, " is valid\n", ConfigTable(*context.config));
-  return result;
-}
-
 }  // namespace kekd

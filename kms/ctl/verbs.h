@@ -37,6 +37,7 @@ struct CheckVerb {
   uint32_t count = 0;  // Encrypt and Decrypt calls to measure
 };
 struct ConfigCheckVerb {};
+struct ConfigSchemaVerb {};
 struct ResourceOfKeyring {
   std::string resource;
   std::string keyring;
@@ -54,10 +55,10 @@ struct CompletionVerb {
 };
 struct ManVerb {};
 
-using Verb =
-    std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
-                 KeyringAcceptRollbackVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb, StatusVerb,
-                 CheckVerb, ConfigCheckVerb, EncryptionConfigVerb, CompletionVerb, ManVerb>;
+using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
+                          KeyringAcceptRollbackVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb,
+                          StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb,
+                          EncryptionConfigVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

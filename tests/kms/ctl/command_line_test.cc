@@ -151,6 +151,15 @@ TEST(CommandLineTest, SaysWhatWasProbablyMeant) {
   EXPECT_THAT(Parse({"\x1b[2J"}), refused("unknown verb \"\\x1b[2J\""));
 }
 
+TEST(CommandLineTest, LetsVerbsWithoutAConfigurationBe) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine line, ParseVerb({"completion", "bash"}));
+  EXPECT_FALSE(line.needs_config);
+  EXPECT_THAT(Parse({"completion", "bash", "-o", "json"}),
+              StatusIs(kInvalid, HasSubstr("takes no --output")));
+  EXPECT_THAT(Parse({"completion", "tcsh"}),
+              StatusIs(kInvalid, HasSubstr("SHELL must be bash, zsh or fish, and is \"tcsh\"")));
+}
+
 TEST(CommandLineTest, TakesEverythingAfterTwoDashesForAnArgument) {
   EXPECT_EQ(VerbOf<KeyPromoteVerb>(ParseVerb({"key", "promote", "--", "2"})).version, 2u);
   EXPECT_THAT(ParseVerb({"key", "promote", "--", "--help"}),

@@ -38,8 +38,19 @@ class Offline(KekctlTestCase):
         self.assertIn("chmod go-w", self.refused(6, "config", "check"))
 
     def test_config_check(self):
+        result = self.run_kekctl("config", "check")
+        self.assertIn("is valid", result.stdout)
+        for line in result.stderr.splitlines():
+            self.assertTrue(line.startswith("kekctl: warning: "), line)
+        self.assertIn(f"{self.folder}/ring.key does not exist", result.stderr)
+        self.kekctl("keyring", "init")
         self.assertIn("is valid", self.kekctl("config", "check"))
         self.assertTrue(self.kekctl_json("config", "check")["valid"])
+
+    def test_config_schema(self):
+        schema = json.loads(self.kekctl("config", "schema"))
+        self.assertEqual(schema["title"], "KekdConfiguration")
+        self.assertIn("keyFile", schema["definitions"]["unlock"]["properties"])
 
     def test_nothing_there(self):
         for arguments in (["keyring", "show"], ["keyring", "verify"], ["key", "list"], ["key", "create"], ["key", "promote", "1"],

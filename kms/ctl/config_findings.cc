@@ -1,0 +1,118 @@
+#include "kms/ctl/config_findings.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace kekd {
+namespace {
+
+class Finder final {
+ public:
+  Finder(FileSystem& fs, const Config& config) : fs_(fs), config_(config) {
+    owners_ = {0, geteuid()};
+    for (const KeyringConfig& keyring : config.keyrings) {
+      const absl::StatusOr<FileInfo> folder = fs.GetInfo(keyring.directory);
+      if (folder.ok()) owners_.push_back(folder->owner);
+    }
+  }
+
+  std::vector<std::string> Find() && {
+    LookAtFolder("the state folder", config_.state_directory, "'kekctl keyring init' makes it");
+    LookAtSocket(config_.admin_socket);
+    for (const KeyringConfig& keyring : config_.keyrings) {
+      LookAtFolder(absl::StrCat("the folder of keyring ", keyring.name), keyring.directory,
+                   "'kekctl keyring init' makes it");
+      for (const UnlockConfig& unlock : keyring.unlock) LookAtUnlock(unlock);
+      LookAtSocket(keyring.socket);
+    }
+    return std::move(findings_);
+  }
+
+ private:
+  // False, with a finding, if there is nothing to look at.
+  bool GetInfo(absl::string_view what, const std::string& path, absl::string_view if_missing,
+               FileInfo& info) {
+    const absl::StatusOr<FileInfo> found = fs_.GetInfo(path);
+    if (absl::IsNotFound(found.status())) {
+      Add(absl::StrCat(what, " ", path, " does not exist; ", if_missing));
+      return false;
+    }
+    if (!found.ok()) {
+      Add(absl::StrCat(what, " can't be looked at: ", found.status().message()));
+      return false;
+    }
+    info = *found;
+    return true;
+  }
+
+  void LookAtFolder(absl::string_view what, const std::string& path, absl::string_view if_missing) {
+    FileInfo info;
+    if (!GetInfo(what, path, if_missing, info)) return;
+    if (info.type != FileType::kDirectory)
+      return Add(absl::StrCat(what, " ", path, " is no folder"));
+    LookAtOwner(what, path, info);
+    if ((info.mode & 022) != 0) {
+      Add(
+          absl::StrFormat("%s %s has mode %04o: others than its owner can write to it; run 'chmod "
+                          "go-w %s'",
+                          what, path, info.mode, path));
+    }
+  }
+
+  void LookAtSocket(const SocketConfig& socket) {
+    // An abstract one lies in no folder.
+    if (socket.path[0] == '@') return;
+    LookAtFolder("the socket's folder", DirectoryOf(socket.path),
+                 "kekd needs it to start, as RuntimeDirectory= of a systemd unit makes it");
+  }
+
+  void LookAtUnlock(const UnlockConfig& unlock) {
+    LookAtSecret("the key file", unlock.key_file,
+                 "'kekctl keyring init' makes it for a new keyring");
+  }
+
+  void LookAtSecret(absl::string_view what, const std::string& path, absl::string_view if_missing) {
+    FileInfo info;
+    if (!GetInfo(what, path, if_missing, info)) return;
+    if (info.type != FileType::kRegular) return Add(absl::StrCat(what, " ", path, " is no file"));
+    LookAtOwner(what, path, info);
+    if ((info.mode & 077) != 0) {
+      Add(absl::StrFormat(
+          "%s %s has mode %04o: others than its owner have rights on it; run 'chmod "
+          "go= %s'",
+          what, path, info.mode, path));
+    }
+  }
+
+  void LookAtOwner(absl::string_view what, const std::string& path, const FileInfo& info) {
+    if (std::find(owners_.begin(), owners_.end(), info.owner) != owners_.end()) return;
+    Add(absl::StrCat(what, " ", path, " belongs to uid ", info.owner,
+                     ", neither to root nor to kekd's user; give it to one of them (chown)"));
+  }
+
+  // Several keyrings may name the same folder for their sockets.
+  void Add(std::string finding) {
+    if (std::find(findings_.begin(), findings_.end(), finding) == findings_.end()) {
+      findings_.push_back(std::move(finding));
+    }
+  }
+
+  FileSystem& fs_;
+  const Config& config_;
+  std::vector<uid_t> owners_;  // that may own what kekd trusts
+  std::vector<std::string> findings_;
+};
+
+}  // namespace
+
+std::vector<std::string> ConfigFindings(FileSystem& fs, const Config& config) {
+  return Finder(fs, config).Find();
+}
+
+}  // namespace kekd

@@ -1,0 +1,201 @@
+#include "kms/ctl/config_schema.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "kms/config/config.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekd {
+namespace {
+
+using ::kekd::testing::StatusIs;
+using ::testing::HasSubstr;
+
+constexpr char kGood[] = R"(apiVersion: kekd.dev/v1
+kind: KekdConfiguration
+stateDirectory: /var/lib/kekd/state
+admin:
+  socket:
+    path: /run/kekd/admin.sock
+keyrings:
+- name: prod
+  directory: /var/lib/kekd/prod
+  unlock:
+  - keyFile: /etc/kekd/prod.key
+  socket:
+    path: /run/kekd/prod.sock
+)";
+
+std::string With(absl::string_view from, absl::string_view to) {
+  std::string yaml = absl::StrReplaceAll(kGood, {{from, to}});
+  EXPECT_NE(yaml, kGood) << "nothing was replaced by " << to;
+  return yaml;
+}
+
+std::string And(absl::string_view more) { return absl::StrCat(kGood, more); }
+
+std::string WithName(absl::string_view name) {
+  return With("name: prod", absl::StrCat("name: ", name));
+}
+std::string WithState(absl::string_view path) { return With("/var/lib/kekd/state", path); }
+std::string WithSocket(absl::string_view path) { return With("/run/kekd/prod.sock", path); }
+std::string WithUnlock(absl::string_view unlock) {
+  return With("- keyFile: /etc/kekd/prod.key", unlock);
+}
+
+std::string Long(absl::string_view begin, size_t size) {
+  return absl::StrCat(begin, std::string(size - begin.size(), 'x'));
+}
+
+std::vector<std::string> Good() {
+  return {
+      kGood,
+      With("keyrings:\n- name", "keyring:\n  name"),
+      And("log:\n"),
+      And("log: {}\nmemory: {}\n"),
+      And("log: {level: debug, format: json}\nmemory: {locking: preferred}\n"),
+      And("log: {level: error}\n"),
+      And("    mode: \"0660\"\n    allowedUsers: [root, 0, \"1001\"]\n    allowedGroups: []\n"),
+      And("    mode: 0600\n"),
+      WithName("a"),
+      WithName("7"),
+      WithName("true"),
+      WithName("0-9"),
+      WithName(Long("", 63)),
+      WithState("/a"),
+      WithState("//a/./b/"),
+      WithState("/..."),
+      WithState("/a..b/..c/d.."),
+      WithState(Long("/", 4095)),
+      WithSocket("\"@kekd\""),
+      WithSocket("\"@..\""),
+      WithSocket(Long("/run/", 107)),
+      WithUnlock("- {keyFile: /a}\n  - {keyFile: /b}"),
+  };
+}
+
+std::vector<std::string> Bad() {
+  std::string many;
+  for (int i = 0; i < 17; ++i) absl::StrAppend(&many, "- keyFile: /a", i, "\n  ");
+  return {
+      "text\n",
+      "[]\n",
+      "a: 1\n",
+      "a: [\n",
+      And("more: 1\n"),
+      And("kind: KekdConfiguration\n"),
+      And("keyring: {name: a}\n"),
+      With("kekd.dev/v1", "kekd.dev/v2"),
+      With("KekdConfiguration", "Configuration"),
+      With("apiVersion: kekd.dev/v1\n", ""),
+      With("stateDirectory: /var/lib/kekd/state\n", ""),
+      With("  socket:\n    path: /run/kekd/admin.sock\n", "  socket:\n"),
+      With("  socket:\n    path: /run/kekd/admin.sock\n", "  socket: /run/kekd/admin.sock\n"),
+      With("  directory: /var/lib/kekd/prod\n", ""),
+      With("  directory: /var/lib/kekd/prod\n", "  directory:\n"),
+      With("  unlock:\n  - keyFile: /etc/kekd/prod.key\n", "  unlock: []\n"),
+      With("  unlock:\n  - keyFile: /etc/kekd/prod.key\n", "  unlock: /etc/kekd/prod.key\n"),
+      std::string(kGood).substr(0, std::string(kGood).find("keyrings")),
+      absl::StrCat(std::string(kGood).substr(0, std::string(kGood).find("- name")), "  []\n"),
+      WithName("Prod"),
+      WithName("prod."),
+      WithName("-a"),
+      WithName("a-"),
+      WithName("\"\""),
+      WithName("[a]"),
+      WithName(Long("", 64)),
+      WithState("state"),
+      WithState("/"),
+      WithState("//./"),
+      WithState("/."),
+      WithState("/.."),
+      WithState("/a/../b"),
+      WithState("/a/.."),
+      WithState("\"/a\\tb\""),
+      WithState("\"/a\\x7f\""),
+      WithState(Long("/", 4096)),
+      WithSocket("run/kekd.sock"),
+      WithSocket("\"@\""),
+      WithSocket("\"@a\\x01\""),
+      WithSocket(Long("/run/", 108)),
+      WithSocket(Long("@", 108)),
+      WithUnlock("- {}"),
+      WithUnlock("- keyFile:"),
+      WithUnlock("- keyFile: key"),
+      WithUnlock("- keyFile: [/a]"),
+      WithUnlock("- file: /a"),
+      WithUnlock("- /a"),
+      WithUnlock(many),
+      And("    mode: \"0666\"\n"),
+      And("    mode: 384\n"),
+      And("    allowedUsers: root\n"),
+      And("    allowedUsers: [\"\"]\n"),
+      And("    allowedGroups: [[0]]\n"),
+      And("log: {level: all}\n"),
+      And("log: {format: xml}\n"),
+      And("log: {file: /a}\n"),
+      And("log: []\n"),
+      And("memory: {locking: no}\n"),
+  };
+}
+
+// What is good for the schema and not for the parser: values that depend on each other, on what
+// this host has, or on bytes, where a schema counts characters.
+std::vector<std::string> BeyondASchema() {
+  return {
+      // One within the other.
+      WithState("/var/lib/kekd/prod"),
+      WithState("/var/lib/kekd/prod/state"),
+      WithUnlock("- keyFile: /var/lib/kekd/prod/key"),
+      // The same twice.
+      WithUnlock("- keyFile: /a\n  - keyFile: /a"),
+      WithSocket("/run/kekd/admin.sock"),
+      And("- name: prod\n  directory: /b\n  unlock: [{keyFile: /c}]\n  socket: {path: /d}\n"),
+      // An abstract socket has no mode.
+      absl::StrCat(WithSocket("\"@kekd\""), "    mode: \"0600\"\n"),
+      And("    allowedUsers: [no-such-user-here]\n"),
+      And("    allowedGroups: [no-such-group-here]\n"),
+      WithSocket(absl::StrCat("/", absl::StrReplaceAll(std::string(60, 'x'), {{"x", "é"}}))),
+      // A schema's pattern can't name the character of number 0.
+      WithState("\"/a\\0b\""),
+  };
+}
+
+TEST(ConfigSchemaTest, TakesWhatTheParserTakes) {
+  for (const std::string& yaml : Good()) {
+    KEKD_EXPECT_OK(ParseConfig(yaml, "c")) << yaml;
+    KEKD_EXPECT_OK(CheckAgainstSchema(yaml, "c")) << yaml;
+  }
+}
+
+TEST(ConfigSchemaTest, RefusesWhatTheParserRefuses) {
+  for (const std::string& yaml : Bad()) {
+    EXPECT_THAT(ParseConfig(yaml, "c"), StatusIs(absl::StatusCode::kInvalidArgument)) << yaml;
+    EXPECT_THAT(CheckAgainstSchema(yaml, "c"), StatusIs(absl::StatusCode::kInvalidArgument))
+        << yaml;
+  }
+}
+
+// If one of these becomes bad for the schema too, it belongs into Bad().
+TEST(ConfigSchemaTest, LeavesToTheParserWhatNoSchemaCanSay) {
+  for (const std::string& yaml : BeyondASchema()) {
+    EXPECT_THAT(ParseConfig(yaml, "c"), StatusIs(absl::StatusCode::kInvalidArgument)) << yaml;
+    KEKD_EXPECT_OK(CheckAgainstSchema(yaml, "c")) << yaml;
+  }
+}
+
+TEST(ConfigSchemaTest, NamesThePlace) {
+  EXPECT_THAT(
+      CheckAgainstSchema(WithName("Prod"), "c"),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("c: /keyrings/0/name is not what the schema allows (\"pattern\"")));
+}
+
+}  // namespace
+}  // namespace kekd
