@@ -37,3 +37,5 @@ install(FILES "${_share}/kekctl.zsh" RENAME _kekctl
   DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
 install(FILES "${_share}/kekctl.fish"
   DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
+install(FILES "${CMAKE_SOURCE_DIR}/manifests/kekd.schema.json"
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/kekd")

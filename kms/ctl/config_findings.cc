@@ -72,9 +72,14 @@ class Finder final {
                  "kekd needs it to start, as RuntimeDirectory= of a systemd unit makes it");
   }
 
+  // Credentials are there for kekd's unit alone, and a terminal's passphrase nowhere.
   void LookAtUnlock(const UnlockConfig& unlock) {
-    LookAtSecret("the key file", unlock.key_file,
-                 "'kekctl keyring init' makes it for a new keyring");
+    if (unlock.kind == UnlockConfig::Kind::kKeyFile) {
+      LookAtSecret("the key file", unlock.value,
+                   "'kekctl keyring init' makes it for a new keyring");
+    } else if (unlock.kind == UnlockConfig::Kind::kPassphraseFile) {
+      LookAtSecret("the passphrase's file", unlock.value, "write the passphrase into it");
+    }
   }
 
   void LookAtSecret(absl::string_view what, const std::string& path, absl::string_view if_missing) {

@@ -77,6 +77,16 @@ TEST_F(ConfigFindingsTest, LooksForNoFolderOfAnAbstractSocket) {
   EXPECT_THAT(Find(), IsEmpty());
 }
 
+TEST_F(ConfigFindingsTest, LooksAtFilesOfPassphrasesAndAtNoCredentials) {
+  using Kind = UnlockConfig::Kind;
+  command_.config().keyrings.front().unlock = {
+      {.kind = Kind::kPassphraseFile, .value = command_.folder().File("passphrase")},
+      {.kind = Kind::kCredential, .value = "none"},
+      {.kind = Kind::kPassphraseCredential, .value = "none"},
+      {.kind = Kind::kPassphrasePrompt}};
+  EXPECT_THAT(Find(), ElementsAre(HasSubstr("/passphrase does not exist")));
+}
+
 TEST_F(ConfigFindingsTest, FindsWhatIsOfTheWrongKind) {
   unlink(command_.folder().File("ring.key").c_str());
   EXPECT_EQ(mkdir(command_.folder().File("ring.key").c_str(), 0700), 0);

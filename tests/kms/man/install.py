@@ -35,6 +35,7 @@ class Install(unittest.TestCase):
             "bin/kekd",
             "share/bash-completion/completions/kekctl",
             "share/fish/vendor_completions.d/kekctl.fish",
+            "share/kekd/kekd.schema.json",
             "share/man/man1/kekctl.1",
             "share/man/man5/kekd.yaml.5",
             "share/man/man8/kekd.8",
