@@ -1,5 +1,5 @@
-# 'cmake --install' puts down the two programs with their manual pages and completions. Those are
-# printed by the programs that were built, so they can't differ from them.
+# The manual pages, completions and schema that 'cmake --install' puts beside the programs
+# (manifests/CMakeLists.txt). The programs that were built print them, so they can't differ.
 
 include(GNUInstallDirs)
 
@@ -27,15 +27,14 @@ add_custom_target(manuals ALL DEPENDS
   "${_share}/kekctl.1" "${_share}/kekd.8" "${_share}/kekd.yaml.5"
   "${_share}/kekctl.bash" "${_share}/kekctl.zsh" "${_share}/kekctl.fish")
 
-install(TARGETS kekd kekctl RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-install(FILES "${_share}/kekctl.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
-install(FILES "${_share}/kekd.yaml.5" DESTINATION "${CMAKE_INSTALL_MANDIR}/man5")
-install(FILES "${_share}/kekd.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
+install(FILES "${_share}/kekctl.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1" COMPONENT kekd)
+install(FILES "${_share}/kekd.yaml.5" DESTINATION "${CMAKE_INSTALL_MANDIR}/man5" COMPONENT kekd)
+install(FILES "${_share}/kekd.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8" COMPONENT kekd)
 install(FILES "${_share}/kekctl.bash" RENAME kekctl
-  DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" COMPONENT kekd)
 install(FILES "${_share}/kekctl.zsh" RENAME _kekctl
-  DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions" COMPONENT kekd)
 install(FILES "${_share}/kekctl.fish"
-  DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d" COMPONENT kekd)
 install(FILES "${CMAKE_SOURCE_DIR}/manifests/kekd.schema.json"
-  DESTINATION "${CMAKE_INSTALL_DATADIR}/kekd")
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/kekd" COMPONENT kekd)

@@ -1,6 +1,7 @@
 #include "kms/ctl/completion.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "kms/ctl/help_text.h"
 
@@ -28,7 +29,41 @@ CompletionNode NodeOf(const CommandTree& tree, const std::string& path) {
   return node;
 }
 
+std::string ActionOf(const std::vector<std::string>& choices, ValueKind kind,
+                     const ValueActions& actions) {
+  if (!choices.empty()) return actions.choices(choices);
+  if (kind == ValueKind::kFile) return actions.file;
+  return kind == ValueKind::kFolder ? actions.folder : "";
+}
+
+std::string CaseOf(const std::string& path, const std::vector<std::string>& names,
+                   const std::string& action) {
+  if (action.empty()) return "";
+  std::vector<std::string> patterns;
+  for (const std::string& name : names) {
+    patterns.push_back(ShellQuoted(absl::StrCat(path, " ", name)));
+  }
+  return absl::StrCat("    ", absl::StrJoin(patterns, " | "), ") ", action, " ;;\n");
+}
+
 }  // namespace
+
+std::string ValueCases(const CommandTree& tree, const ValueActions& actions) {
+  std::string cases;
+  for (const CompletionNode& node : CompletionNodes(tree)) {
+    for (const OptionDescription* const option : node.options) {
+      absl::StrAppend(&cases, CaseOf(node.path, OptionNames(*option),
+                                     ActionOf(option->choices, option->kind, actions)));
+    }
+    if (node.verb == nullptr) continue;
+    size_t number = 0;
+    for (const ArgumentDescription& argument : node.verb->arguments) {
+      absl::StrAppend(&cases, CaseOf(node.path, {absl::StrCat(++number)},
+                                     ActionOf(argument.choices, argument.kind, actions)));
+    }
+  }
+  return cases;
+}
 
 std::vector<CompletionNode> CompletionNodes(const CommandTree& tree) {
   std::vector<CompletionNode> nodes = {NodeOf(tree, "")};

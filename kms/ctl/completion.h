@@ -30,6 +30,14 @@ struct CompletionNode {
 std::vector<CompletionNode> CompletionNodes(const CommandTree& tree);
 // "--output", "-o".
 std::vector<std::string> OptionNames(const OptionDescription& option);
+// For bash and zsh: the cases of "VERB OPTION" and "VERB ARGUMENT'S NUMBER" with what the shell
+// does to find such a value, for those of which anything is known.
+struct ValueActions {
+  std::string (*choices)(const std::vector<std::string>& choices);
+  std::string file;
+  std::string folder;
+};
+std::string ValueCases(const CommandTree& tree, const ValueActions& actions);
 // 'it'\''s', for bash and zsh.
 std::string ShellQuoted(absl::string_view text);
 

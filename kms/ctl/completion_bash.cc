@@ -100,39 +100,17 @@ std::string Node(const CompletionNode& node) {
                       "      ;;\n");
 }
 
-// A case for it, if there is anything to say of its values.
-std::string Value(const std::string& path, const std::vector<std::string>& names,
-                  const std::vector<std::string>& choices, ValueKind kind) {
-  std::string what;
-  if (!choices.empty()) what = absl::StrCat("values=", ShellQuoted(absl::StrJoin(choices, " ")));
-  if (kind == ValueKind::kFile) what = "kind='file'";
-  if (kind == ValueKind::kFolder) what = "kind='folder'";
-  if (what.empty()) return "";
-  std::vector<std::string> patterns;
-  for (const std::string& name : names) {
-    patterns.push_back(ShellQuoted(absl::StrCat(path, " ", name)));
-  }
-  return absl::StrCat("    ", absl::StrJoin(patterns, " | "), ") ", what, " ;;\n");
+std::string Choices(const std::vector<std::string>& choices) {
+  return absl::StrCat("values=", ShellQuoted(absl::StrJoin(choices, " ")));
 }
 
 }  // namespace
 
 std::string BashCompletion(const CommandTree& tree) {
   std::string nodes;
-  std::string values;
-  for (const CompletionNode& node : CompletionNodes(tree)) {
-    absl::StrAppend(&nodes, Node(node));
-    for (const OptionDescription* const option : node.options) {
-      absl::StrAppend(&values,
-                      Value(node.path, OptionNames(*option), option->choices, option->kind));
-    }
-    if (node.verb == nullptr) continue;
-    size_t number = 0;
-    for (const ArgumentDescription& argument : node.verb->arguments) {
-      absl::StrAppend(&values,
-                      Value(node.path, {absl::StrCat(++number)}, argument.choices, argument.kind));
-    }
-  }
+  for (const CompletionNode& node : CompletionNodes(tree)) absl::StrAppend(&nodes, Node(node));
+  const std::string values =
+      ValueCases(tree, {.choices = Choices, .file = "kind='file'", .folder = "kind='folder'"});
   return absl::StrCat(kHead, nodes, kMiddle, values, kTail);
 }
 

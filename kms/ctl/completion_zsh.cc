@@ -97,38 +97,17 @@ std::string Node(const CompletionNode& node) {
                       "      valued=(", absl::StrJoin(valued, " "), ")\n      ;;\n");
 }
 
-std::string Value(const std::string& path, const std::vector<std::string>& names,
-                  const std::vector<std::string>& choices, ValueKind kind) {
-  std::string what;
-  if (!choices.empty()) what = absl::StrCat("compadd -- ", absl::StrJoin(choices, " "));
-  if (kind == ValueKind::kFile) what = "_files";
-  if (kind == ValueKind::kFolder) what = "_files -/";
-  if (what.empty()) return "";
-  std::vector<std::string> patterns;
-  for (const std::string& name : names) {
-    patterns.push_back(ShellQuoted(absl::StrCat(path, " ", name)));
-  }
-  return absl::StrCat("    ", absl::StrJoin(patterns, " | "), ") ", what, " ;;\n");
+std::string Choices(const std::vector<std::string>& choices) {
+  return absl::StrCat("compadd -- ", absl::StrJoin(choices, " "));
 }
 
 }  // namespace
 
 std::string ZshCompletion(const CommandTree& tree) {
   std::string nodes;
-  std::string values;
-  for (const CompletionNode& node : CompletionNodes(tree)) {
-    absl::StrAppend(&nodes, Node(node));
-    for (const OptionDescription* const option : node.options) {
-      absl::StrAppend(&values,
-                      Value(node.path, OptionNames(*option), option->choices, option->kind));
-    }
-    if (node.verb == nullptr) continue;
-    size_t number = 0;
-    for (const ArgumentDescription& argument : node.verb->arguments) {
-      absl::StrAppend(&values,
-                      Value(node.path, {absl::StrCat(++number)}, argument.choices, argument.kind));
-    }
-  }
+  for (const CompletionNode& node : CompletionNodes(tree)) absl::StrAppend(&nodes, Node(node));
+  const std::string values =
+      ValueCases(tree, {.choices = Choices, .file = "_files", .folder = "_files -/"});
   return absl::StrCat(kHead, nodes, kMiddle, values, kTail);
 }
 
