@@ -33,8 +33,7 @@ absl::StatusOr<std::string> CheckDigits(const SecretBytes& secret) {
 
 }  // namespace
 
-absl::Status CreateKeyFile(FileSystem& fs, absl::string_view path, std::optional<uid_t> owner,
-                           std::optional<gid_t> group, const RandomSource& random) {
+absl::StatusOr<SecretBytes> NewKeyFileLine(const RandomSource& random) {
   SecretBytes secret(kSecretBytes);
   KEKD_RETURN_IF_ERROR(random.Fill(secret.RevealMutable(SecretAccessToken())));
   KEKD_ASSIGN_OR_RETURN(const std::string check, CheckDigits(secret));
@@ -45,6 +44,12 @@ absl::Status CreateKeyFile(FileSystem& fs, absl::string_view path, std::optional
   out[kMagic.size() + 2 * kSecretBytes] = ' ';
   memcpy(out.data() + kMagic.size() + 2 * kSecretBytes + 1, check.data(), check.size());
   out.back() = '\n';
+  return line;
+}
+
+absl::Status CreateKeyFile(FileSystem& fs, absl::string_view path, std::optional<uid_t> owner,
+                           std::optional<gid_t> group, const RandomSource& random) {
+  KEKD_ASSIGN_OR_RETURN(const SecretBytes line, NewKeyFileLine(random));
   return CreateFileDurably(fs, path, line.Reveal(SecretAccessToken()),
                            {.mode = 0600, .owner = owner, .group = group});
 }

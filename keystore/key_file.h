@@ -22,6 +22,9 @@ namespace kekd {
 absl::Status CreateKeyFile(FileSystem& fs, absl::string_view path, std::optional<uid_t> owner,
                            std::optional<gid_t> group, const RandomSource& random);
 
+// The line of a new one, with its line end, for a place that is no file of ours.
+absl::StatusOr<SecretBytes> NewKeyFileLine(const RandomSource& random);
+
 // The 32 bytes of a key file's content, with or without its line end. DataLoss, naming `what`, if
 // it is none or a damaged one.
 absl::StatusOr<SecretBytes> ParseKeyFile(const SecretBytes& content, absl::string_view what);

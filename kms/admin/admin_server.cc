@@ -13,6 +13,7 @@
 #include "base/status_macros.h"
 #include "kekd/admin/v1/admin.grpc.pb.h"
 #include "kms/admin_view/keyring_view.h"
+#include "kms/admin_view/transition_message.h"
 #include "kms/config/version.h"
 
 namespace kekd {
@@ -51,19 +52,6 @@ void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   const AdministeredKeyring::Connections connections = ring.connections();
   out->set_connections(connections.open);
   out->set_refused_connections(connections.refused);
-}
-
-absl::StatusOr<Transition> TransitionOf(const pb::ApplyRequest& request) {
-  switch (request.transition_case()) {
-    case pb::ApplyRequest::kCreateVersion:
-      return Transition(CreateVersion{request.create_version().backend()});
-    case pb::ApplyRequest::kPromoteVersion:
-      return Transition(PromoteVersion{request.promote_version().number()});
-    case pb::ApplyRequest::TRANSITION_NOT_SET:
-      break;
-  }
-  return absl::UnimplementedError(
-      "this kekd does not know the change that was asked for: kekctl is newer than kekd");
 }
 
 std::string WhoCalls(const CallContext& call) {
@@ -127,8 +115,7 @@ class AdminService final : public AsyncService<Generated> {
     LogInfo("the keyring was changed", {{"keyring", ring->name},
                                         {"by", who},
                                         {"generation", keyring.generation()},
-                                        {"version", applied->version},
-                                        {"state", ToString(keyring.Find(applied->version)->state)},
+                                        {"change", DescribeChange(transition, applied->version)},
                                         {"request", request_id.ToString()}});
     response.set_version(applied->version);
     *response.mutable_keyring() = KeyringToView(keyring, applied->keyring.get());

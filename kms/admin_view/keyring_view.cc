@@ -24,11 +24,16 @@ admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* open
   view.set_ring_uuid(keyring.identity().ring_uuid.ToString());
   view.set_generation(keyring.generation());
   view.set_created_ms(MillisOrZero(keyring.creation_time()));
+  view.set_format(keyring.format());
+  view.set_ring_key_number(keyring.ring_key_number());
   for (const Wrap& wrap : keyring.ring_key_wraps()) {
     admin::v1::Wrap* const out = view.add_ring_key_wraps();
     out->set_type(Text(ToString(wrap.type)));
     out->set_reference(wrap.reference);
     out->set_node(wrap.node);
+    out->set_number(wrap.number);
+    out->set_created_ms(MillisOrZero(wrap.creation_time));
+    if (wrap.kdf.has_value()) out->set_kdf(Text(ToString(wrap.kdf->function)));
   }
   for (const KeyVersion& version : keyring.versions()) {
     admin::v1::KeyVersion* const out = view.add_versions();

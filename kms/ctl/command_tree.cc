@@ -87,7 +87,7 @@ const CommandTree& KekctlCommandTree() {
           "runs it asks kekd, else it works on the files itself.",
       .examples = {"keyring init", "key create", "-o json status"},
       .common_options = CommonOptions(),
-      .sections = {KeyringVerbs(), KeyVerbs(), LookingVerbs(), ToolVerbs()},
+      .sections = {KeyringVerbs(), WrapVerbs(), KeyVerbs(), LookingVerbs(), ToolVerbs()},
   };
   return tree;
 }

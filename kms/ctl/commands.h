@@ -41,6 +41,13 @@ absl::StatusOr<CommandResult> KeyringShow(const CommandContext& context);
 absl::StatusOr<CommandResult> KeyringVerify(const CommandContext& context);
 absl::StatusOr<CommandResult> KeyringAcceptRollback(const CommandContext& context,
                                                     const KeyringAcceptRollbackVerb& verb);
+absl::StatusOr<CommandResult> KeyringNewKeyFile(const CommandContext& context,
+                                                const KeyringNewKeyFileVerb& verb);
+absl::StatusOr<CommandResult> KeyringUpgrade(const CommandContext& context,
+                                             const KeyringUpgradeVerb& verb);
+absl::StatusOr<CommandResult> WrapList(const CommandContext& context, const WrapListVerb& verb);
+absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapAddVerb& verb);
+absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context, const WrapRemoveVerb& verb);
 absl::StatusOr<CommandResult> KeyList(const CommandContext& context);
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb);
 absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context, const KeyPromoteVerb& verb);

@@ -51,17 +51,25 @@ Json VersionArray(const admin::v1::Keyring& keyring) {
   return versions;
 }
 
+Json WrapObject(const admin::v1::Wrap& wrap) {
+  return {{"number", wrap.number()},
+          {"type", wrap.type()},
+          {"reference", TextOrNull(wrap.reference())},
+          {"node", TextOrNull(wrap.node())},
+          {"kdf", TextOrNull(wrap.kdf())},
+          {"created", TimeOrNull(wrap.created_ms())}};
+}
+
 Json KeyringObject(const admin::v1::Keyring& keyring) {
   Json wraps = Json::array();
-  for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
-    wraps.push_back(Json{
-        {"type", wrap.type()}, {"reference", wrap.reference()}, {"node", TextOrNull(wrap.node())}});
-  }
+  for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) wraps.push_back(WrapObject(wrap));
   return {{"keyring", keyring.name()},
           {"clusterId", keyring.cluster_id()},
           {"ringUuid", keyring.ring_uuid()},
           {"generation", keyring.generation()},
+          {"format", keyring.format()},
           {"created", TimeOrNull(keyring.created_ms())},
+          {"ringKeyNumber", keyring.ring_key_number()},
           {"ringKeyWraps", std::move(wraps)},
           {"versions", VersionArray(keyring)}};
 }
@@ -124,6 +132,22 @@ std::string InitJson(const admin::v1::Keyring& keyring, const std::string& direc
 }
 
 std::string KeyringJson(const admin::v1::Keyring& keyring) { return Dump(KeyringObject(keyring)); }
+
+std::string WrapListJson(const admin::v1::Keyring& keyring, const OpenedWraps* opened) {
+  Json wraps = Json::array();
+  for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
+    Json object = WrapObject(wrap);
+    if (opened != nullptr) {
+      const auto found = opened->find(wrap.number());
+      object["openedBy"] = found == opened->end() ? Json(nullptr) : Json(found->second);
+    }
+    wraps.push_back(std::move(object));
+  }
+  return Dump({{"keyring", keyring.name()},
+               {"generation", keyring.generation()},
+               {"ringKeyNumber", keyring.ring_key_number()},
+               {"wraps", std::move(wraps)}});
+}
 
 std::string KeyListJson(const admin::v1::Keyring& keyring) {
   return Dump(Json{{"keyring", keyring.name()},

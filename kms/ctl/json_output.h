@@ -4,6 +4,7 @@
 #define KEKD_KMS_CTL_JSON_OUTPUT_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ namespace kekd {
 std::string InitJson(const admin::v1::Keyring& keyring, const std::string& directory,
                      const std::vector<std::string>& new_key_files);
 std::string KeyringJson(const admin::v1::Keyring& keyring);
+// `opened`: what opens which wrap; null if it was not tried.
+using OpenedWraps = std::map<uint32_t, std::string>;
+std::string WrapListJson(const admin::v1::Keyring& keyring, const OpenedWraps* opened);
 std::string KeyListJson(const admin::v1::Keyring& keyring);
 std::string KeyJson(const admin::v1::Keyring& keyring, const admin::v1::KeyVersion& version);
 std::string AcceptedJson(const std::string& keyring, uint64_t generation);

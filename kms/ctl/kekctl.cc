@@ -59,6 +59,21 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const KeyringAcceptRollbackVerb& v) const {
     return KeyringAcceptRollback(context, v);
   }
+  absl::StatusOr<CommandResult> operator()(const KeyringNewKeyFileVerb& v) const {
+    return KeyringNewKeyFile(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyringUpgradeVerb& v) const {
+    return KeyringUpgrade(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const WrapListVerb& v) const {
+    return WrapList(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const WrapAddVerb& v) const {
+    return WrapAdd(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const WrapRemoveVerb& v) const {
+    return WrapRemove(context, v);
+  }
   absl::StatusOr<CommandResult> operator()(const KeyListVerb&) const { return KeyList(context); }
   absl::StatusOr<CommandResult> operator()(const KeyCreateVerb& v) const {
     return KeyCreate(context, v);

@@ -23,6 +23,14 @@ absl::StatusOr<Verb> ReadAcceptRollback(const VerbArguments& given) {
   return KeyringAcceptRollbackVerb{generation};
 }
 
+absl::StatusOr<Verb> ReadUpgrade(const VerbArguments& given) {
+  return KeyringUpgradeVerb{.without_backup = given.Has("--without-backup")};
+}
+
+absl::StatusOr<Verb> ReadNewKeyFile(const VerbArguments& given) {
+  return KeyringNewKeyFileVerb{.path = given.Text("FILE")};
+}
+
 }  // namespace
 
 VerbSection KeyringVerbs() {
@@ -77,6 +85,34 @@ VerbSection KeyringVerbs() {
                            .required = true}},
               .examples = {"keyring accept-rollback --generation 7"},
               .read = ReadAcceptRollback,
+          },
+          {
+              .path = "keyring upgrade",
+              .summary = "write a keyring's record in the newest format",
+              .description =
+                  "Raises the format of the keyring's record to the newest that this kekd knows; "
+                  "some things need it, and say so. An older kekd can't read it afterwards.",
+              .options = {{.name = "--without-backup",
+                           .help = "although no verified backup holds all of its keys"}},
+              .examples = {"keyring upgrade"},
+              .read = ReadUpgrade,
+          },
+          {
+              .path = "keyring new-key-file",
+              .summary = "make a key file, or the content of a credential",
+              .description =
+                  "Makes a new key file, which opens nothing before 'keyring wrap add' or 'keyring "
+                  "init' uses it. Never over a file that is there.\n\n"
+                  "Its content can be a systemd credential too: pipe it to 'systemd-creds encrypt "
+                  "--name=NAME - FILE'.",
+              .arguments = {{.name = "FILE",
+                             .help = "the file; - for standard output, into a pipe",
+                             .kind = ValueKind::kFile}},
+              .examples = {"keyring new-key-file /etc/kekd/second.key", "keyring new-key-file -"},
+              .read = ReadNewKeyFile,
+              .takes_keyring = false,
+              .needs_config = false,
+              .has_json = false,
           },
       }};
 }

@@ -96,6 +96,25 @@ std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now, Colo
                       "\n", VersionTable(keyring, now, colors));
 }
 
+std::string WrapListTable(const admin::v1::Keyring& keyring, const OpenedWraps* opened,
+                          absl::Time now, Colors colors) {
+  std::vector<std::string> header = {"WRAP", "TYPE", "REFERENCE", "CREATED"};
+  if (opened != nullptr) header.push_back("OPENED BY");
+  Table table(std::move(header));
+  for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
+    std::vector<std::string> row = {
+        absl::StrCat(wrap.number()),
+        wrap.kdf().empty() ? wrap.type() : absl::StrCat(wrap.type(), " (", wrap.kdf(), ")"),
+        wrap.reference(), FormatMillisWithAge(wrap.created_ms(), now)};
+    if (opened != nullptr) {
+      const auto found = opened->find(wrap.number());
+      row.push_back(found == opened->end() ? "nothing configured" : found->second);
+    }
+    table.Add(std::move(row));
+  }
+  return table.ToString(colors);
+}
+
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
   Table table({"VERSION", "STATE", "KEY ID", "BACKEND", "CREATED", "ACTIVATED"});
   for (const admin::v1::KeyVersion& version : keyring.versions()) {

@@ -8,6 +8,7 @@
 #include "kekd/admin/v1/admin.pb.h"
 #include "kms/config/config.h"
 #include "kms/ctl/check_report.h"
+#include "kms/ctl/json_output.h"
 #include "kms/ctl/terminal.h"
 #include "kms/ctl/verify_report.h"
 
@@ -16,6 +17,9 @@ namespace kekd {
 // KeyListTable and StatusTable fit 100 columns where names are no longer than usual.
 std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now,
                          Colors colors = Colors::kOff);
+// `opened` as in WrapListJson.
+std::string WrapListTable(const admin::v1::Keyring& keyring, const OpenedWraps* opened,
+                          absl::Time now, Colors colors);
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now,
                          Colors colors = Colors::kOff);
 std::string VerifyTable(const VerifyReport& report, Colors colors = Colors::kOff);

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/uuid.h"
+#include "keystore/passphrase_kdf.h"
+#include "kms/config/config.h"
 
 namespace kekd {
 
@@ -24,6 +26,24 @@ struct KeyringShowVerb {};
 struct KeyringVerifyVerb {};
 struct KeyringAcceptRollbackVerb {
   uint64_t generation = 0;
+};
+struct KeyringNewKeyFileVerb {
+  std::string path;  // "-": standard output
+};
+struct KeyringUpgradeVerb {
+  bool without_backup = false;
+};
+struct WrapListVerb {
+  bool check = false;  // whether to try what the configuration names
+};
+struct WrapAddVerb {
+  UnlockConfig unlock;  // what is to open it
+  std::string label;    // empty: the file or credential
+  KdfFunction kdf = KdfFunction::kScrypt;
+};
+struct WrapRemoveVerb {
+  std::vector<uint32_t> numbers;
+  std::vector<UnlockConfig> also;  // what opens wraps that stay, beside what is configured
 };
 struct KeyListVerb {};
 struct KeyCreateVerb {
@@ -55,10 +75,29 @@ struct CompletionVerb {
 };
 struct ManVerb {};
 
-using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
-                          KeyringAcceptRollbackVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb,
-                          StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb,
-                          EncryptionConfigVerb, CompletionVerb, ManVerb>;
+// clang-format off: one a line, so that two changes that add a verb meet less often
+using Verb = std::variant<
+    PrintText,
+    KeyringInitVerb,
+    KeyringShowVerb,
+    KeyringVerifyVerb,
+    KeyringAcceptRollbackVerb,
+    KeyringNewKeyFileVerb,
+    KeyringUpgradeVerb,
+    WrapListVerb,
+    WrapAddVerb,
+    WrapRemoveVerb,
+    KeyListVerb,
+    KeyCreateVerb,
+    KeyPromoteVerb,
+    StatusVerb,
+    CheckVerb,
+    ConfigCheckVerb,
+    ConfigSchemaVerb,
+    EncryptionConfigVerb,
+    CompletionVerb,
+    ManVerb>;
+// clang-format on
 
 }  // namespace kekd
 

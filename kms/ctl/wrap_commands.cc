@@ -1,0 +1,271 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/posix_error.h"
+#include "base/random_source.h"
+#include "base/secret_bytes.h"
+#include "base/status_macros.h"
+#include "kekd/admin/v1/admin.pb.h"
+#include "keystore/file_keyring_store.h"
+#include "keystore/key_file.h"
+#include "keystore/ring_key_wrapper.h"
+#include "kms/admin_view/keyring_view.h"
+#include "kms/ctl/apply_transition.h"
+#include "kms/ctl/commands.h"
+#include "kms/ctl/json_output.h"
+#include "kms/ctl/keyring_reader.h"
+#include "kms/ctl/table_output.h"
+#include "kms/keyring/keyring_access.h"
+
+namespace kekd {
+namespace {
+
+using admin::v1::ApplyResponse;
+
+// A keyring with its ring key, from the files. kekd, if it runs, changes nothing meanwhile that the
+// generation would not tell.
+struct RingWithKey {
+  const KeyringConfig* config = nullptr;
+  std::shared_ptr<const Keyring> keyring;
+  std::shared_ptr<const RingKey> ring_key;
+};
+
+absl::StatusOr<RingWithKey> ReadRing(const CommandContext& context) {
+  RingWithKey ring;
+  KEKD_ASSIGN_OR_RETURN(ring.config, context.config->FindKeyring(context.keyring));
+  KEKD_ASSIGN_OR_RETURN(
+      const std::unique_ptr<FileKeyringStore> store,
+      FileKeyringStore::Open(StoreOptions(*context.fs, *context.config, *ring.config),
+                             FileKeyringStore::Access::kReadOnly));
+  KEKD_ASSIGN_OR_RETURN(ring.keyring, store->Load());
+  KEKD_RETURN_IF_ERROR(CheckName(*ring.keyring, *ring.config));
+  ring.ring_key = store->ring_key()->Get();
+  return ring;
+}
+
+// Makes a wrap and opens it again: one that would not open must not be relied upon.
+absl::StatusOr<Wrap> WrapAndTry(const RingKeyWrapper& wrapper, const RingKey& ring_key,
+                                const RingIdentity& identity) {
+  KEKD_ASSIGN_OR_RETURN(Wrap wrap, wrapper.WrapRingKey(ring_key, identity));
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> opened,
+                        wrapper.UnwrapRingKey(wrap, identity, RandomSource::System()));
+  if (SecretBytes::ConstantTimeEquals(opened->secret(), ring_key.secret())) return wrap;
+  return absl::InternalError(
+      absl::StrCat(wrapper.Describe(), " does not open what it has wrapped; nothing was changed"));
+}
+
+std::string NameOf(const Wrap& wrap) {
+  return absl::StrCat("wrap ", wrap.number, " (", ToString(wrap.type),
+                      wrap.reference.empty() ? "" : " ", wrap.reference, ")");
+}
+
+// The wrappers of the configuration and of the command line.
+std::vector<std::unique_ptr<RingKeyWrapper>> AllWrappers(const CommandContext& context,
+                                                         const KeyringConfig& config,
+                                                         const std::vector<UnlockConfig>& also) {
+  KeyringConfig all = config;
+  for (const UnlockConfig& unlock : also) {
+    if (std::find(all.unlock.begin(), all.unlock.end(), unlock) == all.unlock.end()) {
+      all.unlock.push_back(unlock);
+    }
+  }
+  return MakeWrappers(*context.fs, all);
+}
+
+// The first wrapper that opens the wrap; null if none does.
+const RingKeyWrapper* FindOpener(const Wrap& wrap,
+                                 const std::vector<std::unique_ptr<RingKeyWrapper>>& wrappers,
+                                 const RingIdentity& identity) {
+  for (const std::unique_ptr<RingKeyWrapper>& wrapper : wrappers) {
+    if (wrapper->type() != wrap.type) continue;
+    if (wrapper->UnwrapRingKey(wrap, identity, RandomSource::System()).ok()) return wrapper.get();
+  }
+  return nullptr;
+}
+
+// The wraps that stay, made anew for `ring_key` under their numbers.
+absl::StatusOr<std::vector<Wrap>> Rewrap(
+    const Keyring& keyring, const std::vector<uint32_t>& removed, const RingKey& ring_key,
+    const std::vector<std::unique_ptr<RingKeyWrapper>>& wrappers) {
+  std::vector<Wrap> wraps;
+  std::vector<std::string> closed;
+  for (const Wrap& wrap : keyring.ring_key_wraps()) {
+    if (std::find(removed.begin(), removed.end(), wrap.number) != removed.end()) continue;
+    const RingKeyWrapper* const opener = FindOpener(wrap, wrappers, keyring.identity());
+    if (opener == nullptr) {
+      closed.push_back(NameOf(wrap));
+      continue;
+    }
+    KEKD_ASSIGN_OR_RETURN(Wrap again, WrapAndTry(*opener, ring_key, keyring.identity()));
+    again.number = wrap.number;
+    again.reference = wrap.reference;
+    again.node = wrap.node;
+    wraps.push_back(std::move(again));
+  }
+  if (closed.empty()) return wraps;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "nothing was changed: ", absl::StrJoin(closed, ", "),
+      closed.size() == 1 ? " stays and would have" : " stay and would have",
+      " to be made anew, and nothing that was given opens it; give what does (--key-file, "
+      "--passphrase-prompt, …), or remove it too"));
+}
+
+absl::Status CheckRemovable(const Keyring& keyring, const std::vector<uint32_t>& numbers) {
+  for (const uint32_t number : numbers) {
+    if (keyring.FindWrap(number) != nullptr) continue;
+    return absl::NotFoundError(absl::StrCat("keyring ", keyring.identity().name, " has no wrap ",
+                                            number,
+                                            "; 'kekctl keyring wrap list' shows those it has"));
+  }
+  if (numbers.size() < keyring.ring_key_wraps().size()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "the last wrap can't be removed: nothing would open the keyring; add another first");
+}
+
+CommandResult WrapsResult(const CommandContext& context, const admin::v1::Keyring& keyring,
+                          std::string text) {
+  CommandResult result;
+  result.output =
+      context.format == OutputFormat::kJson ? WrapListJson(keyring, nullptr) : std::move(text);
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<CommandResult> WrapList(const CommandContext& context, const WrapListVerb& verb) {
+  admin::v1::Keyring view;
+  OpenedWraps opened;
+  if (verb.check) {
+    KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
+    view = KeyringToView(*ring.keyring, nullptr);
+    const std::vector<std::unique_ptr<RingKeyWrapper>> wrappers =
+        MakeWrappers(*context.fs, *ring.config);
+    for (const Wrap& wrap : ring.keyring->ring_key_wraps()) {
+      const RingKeyWrapper* const opener = FindOpener(wrap, wrappers, ring.keyring->identity());
+      if (opener != nullptr) opened[wrap.number] = opener->Describe();
+    }
+  } else {
+    KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
+                          context.config->FindKeyring(context.keyring));
+    KEKD_ASSIGN_OR_RETURN(
+        view, ReadKeyring(*context.fs, *context.config, *keyring, context.now + kVerbTime));
+  }
+  const OpenedWraps* const checked = verb.check ? &opened : nullptr;
+  CommandResult result;
+  result.output = context.format == OutputFormat::kJson
+                      ? WrapListJson(view, checked)
+                      : WrapListTable(view, checked, context.now, context.colors);
+  return result;
+}
+
+absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapAddVerb& verb) {
+  KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
+  const std::unique_ptr<RingKeyWrapper> wrapper =
+      MakeWrapper(*context.fs, *ring.config, verb.unlock,
+                  {.label = verb.label, .kdf = verb.kdf, .ask = AskTwice::kYes});
+  if (verb.unlock.kind == UnlockConfig::Kind::kKeyFile &&
+      absl::IsNotFound(context.fs->GetInfo(verb.unlock.value).status())) {
+    return absl::NotFoundError(absl::StrCat("key file ", verb.unlock.value,
+                                            " does not exist; 'kekctl keyring new-key-file ",
+                                            verb.unlock.value, "' makes one"));
+  }
+  for (const Wrap& there : ring.keyring->ring_key_wraps()) {
+    // Each try of a passphrase costs as much as making a wrap; two of the same do no harm.
+    if (there.type != wrapper->type() || there.type == WrapType::kPassphrase) continue;
+    if (wrapper->UnwrapRingKey(there, ring.keyring->identity(), RandomSource::System()).ok()) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(wrapper->Describe(), " opens ", NameOf(there), " already"));
+    }
+  }
+  KEKD_ASSIGN_OR_RETURN(Wrap wrap, WrapAndTry(*wrapper, *ring.ring_key, ring.keyring->identity()));
+  wrap.number = ring.keyring->next_wrap_number();
+  const uint32_t number = wrap.number;
+  KEKD_ASSIGN_OR_RETURN(
+      const ApplyResponse response,
+      ApplyTransition(context, AddWrap{std::move(wrap)}, ring.keyring->generation()));
+  std::string text = absl::StrCat("added wrap ", number, " of keyring ", ring.config->name, ": ",
+                                  Describe(verb.unlock), "\n");
+  const auto& unlock = ring.config->unlock;
+  if (std::find(unlock.begin(), unlock.end(), verb.unlock) == unlock.end()) {
+    absl::StrAppend(
+        &text,
+        "kekd does not use it: it is not under \"unlock\" in the configuration. Keep it "
+        "where it survives what the others do not.\n");
+  }
+  return WrapsResult(context, response.keyring(), std::move(text));
+}
+
+absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
+                                         const WrapRemoveVerb& verb) {
+  KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
+  KEKD_RETURN_IF_ERROR(CheckRemovable(*ring.keyring, verb.numbers));
+  const RingIdentity& identity = ring.keyring->identity();
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> ring_key,
+                        RingKey::Generate(identity.ring_uuid, RandomSource::System()));
+  ReplaceRingKey replace{.removed = verb.numbers, .wraps = {}};
+  KEKD_ASSIGN_OR_RETURN(replace.wraps, Rewrap(*ring.keyring, verb.numbers, *ring_key,
+                                              AllWrappers(context, *ring.config, verb.also)));
+  KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
+                        ApplyTransition(context, replace, ring.keyring->generation()));
+  std::vector<std::string> names;
+  for (const uint32_t number : verb.numbers)
+    names.push_back(NameOf(*ring.keyring->FindWrap(number)));
+  std::string text = absl::StrCat(
+      "removed ", absl::StrJoin(names, ", "), " of keyring ", ring.config->name,
+      ", which has a new ring key now (number ", response.keyring().ring_key_number(), ")\n",
+      "What was removed still opens every copy of the keyring that was made before, with the keys "
+      "in it: generation ",
+      ring.keyring->generation(),
+      " and older. If it may be known to others,\nmake and promote a new key version and destroy "
+      "those copies.\n");
+  return WrapsResult(context, response.keyring(), std::move(text));
+}
+
+absl::StatusOr<CommandResult> KeyringNewKeyFile(const CommandContext& context,
+                                                const KeyringNewKeyFileVerb& verb) {
+  if (verb.path != "-") {
+    KEKD_RETURN_IF_ERROR(
+        CreateKeyFile(*context.fs, verb.path, std::nullopt, std::nullopt, RandomSource::System()));
+    return CommandResult{.output = absl::StrCat("made key file ", verb.path, "\n")};
+  }
+  if (isatty(STDOUT_FILENO) == 1) {
+    return absl::FailedPreconditionError(
+        "a key must not be shown on a terminal: pipe it to where it is to be, such as "
+        "'systemd-creds encrypt --name=NAME - FILE'");
+  }
+  KEKD_ASSIGN_OR_RETURN(const SecretBytes line, NewKeyFileLine(RandomSource::System()));
+  // Straight from locked memory: a result's text would leave a copy behind.
+  const ByteView bytes = line.Reveal(SecretAccessToken());
+  const ssize_t written = write(STDOUT_FILENO, bytes.data(), bytes.size());
+  if (written == static_cast<ssize_t>(bytes.size())) return CommandResult{};
+  return PosixError(written < 0 ? errno : EIO, "writing to standard output");
+}
+
+absl::StatusOr<CommandResult> KeyringUpgrade(const CommandContext& context,
+                                             const KeyringUpgradeVerb& /*verb*/) {
+  KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
+  const uint16_t before = ring.keyring->format();
+  KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
+                        ApplyTransition(context, UpgradeFormat{}, ring.keyring->generation()));
+  CommandResult result;
+  result.output =
+      context.format == OutputFormat::kJson
+          ? KeyringJson(response.keyring())
+          : absl::StrCat("keyring ", ring.config->name, " has record format ",
+                         response.keyring().format(), " now (was ", before,
+                         "); a kekd that knows only the former can't read it any more\n");
+  return result;
+}
+
+}  // namespace kekd
