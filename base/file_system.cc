@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
@@ -121,23 +122,48 @@ class PosixFileLock final : public FileLock {
  public:
   PosixFileLock(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
 
+  ~PosixFileLock() override {
+    if (has_holder_) (void)!ftruncate(fd_.get(), 0);
+  }
+
   absl::Status SetOwnerAndMode(uid_t owner, gid_t group, mode_t mode) override {
-    struct stat st;
-    if (fstat(fd_.get(), &st) != 0) return ErrnoAt("fstat", path_);
-    // What Lock has made itself has one name; whatever else has one may be given away with it.
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path_,
-                       " is not a file of its own but a link to another one, or no plain file; "
-                       "look what it is, remove it and try again"));
-    }
+    KEKD_RETURN_IF_ERROR(CheckOwnFile());
     return kekd::SetOwnerAndMode(fd_.get(), path_, owner, group, mode);
   }
 
+  absl::Status SetHolder(absl::string_view holder) override {
+    KEKD_RETURN_IF_ERROR(CheckOwnFile());
+    has_holder_ = true;
+    if (ftruncate(fd_.get(), 0) != 0) return ErrnoAt("ftruncate", path_);
+    const ssize_t n = pwrite(fd_.get(), holder.data(), holder.size(), 0);
+    return n == static_cast<ssize_t>(holder.size()) ? absl::OkStatus() : ErrnoAt("write", path_);
+  }
+
  private:
+  // What Lock has made itself has one name; whatever else has one would be given away, or written
+  // to, with it.
+  absl::Status CheckOwnFile() const {
+    struct stat st;
+    if (fstat(fd_.get(), &st) != 0) return ErrnoAt("fstat", path_);
+    if (S_ISREG(st.st_mode) && st.st_nlink == 1) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_,
+                     " is not a file of its own but a link to another one, or no plain file; "
+                     "look what it is, remove it and try again"));
+  }
+
   UniqueFd fd_;
   const std::string path_;
+  bool has_holder_ = false;
 };
+
+// What the holder of a locked file has written into it.
+std::string HolderOf(int fd) {
+  char text[256];
+  const ssize_t n = pread(fd, text, sizeof(text), 0);
+  if (n <= 0) return "another process";
+  return absl::CHexEscape(absl::string_view(text, static_cast<size_t>(n)));
+}
 
 class PosixFileSystem final : public FileSystem {
  public:
@@ -231,7 +257,7 @@ class PosixFileSystem final : public FileSystem {
     if (!fd.valid()) return ErrnoAt("open", path);
     if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) {
-        return absl::UnavailableError(absl::StrCat(path, " is locked by another process"));
+        return absl::UnavailableError(absl::StrCat(path, " is locked by ", HolderOf(fd.get())));
       }
       return ErrnoAt("flock", path);
     }

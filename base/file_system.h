@@ -48,6 +48,9 @@ class FileLock {
   // FailedPrecondition, and nothing changes, if it is not a plain file of this one name: a link to
   // somebody else's file must not give that file away.
   virtual absl::Status SetOwnerAndMode(uid_t owner, gid_t group, mode_t mode) = 0;
+  // Writes into the file who has it, for whoever finds it locked; emptied again when the lock goes.
+  // FailedPrecondition as above.
+  virtual absl::Status SetHolder(absl::string_view holder) = 0;
 };
 
 // FileSystem is every file operation that keys and keyrings depend on. Errors carry the path and
@@ -79,7 +82,7 @@ class FileSystem {
   // fsync(2) of a directory: makes the names in it durable.
   virtual absl::Status SyncDirectory(absl::string_view path) = 0;
   // Makes the file if there is none and locks it. Unavailable at once if another process (or
-  // another holder in this one) has it.
+  // another holder in this one) has it; the message names the holder if that has said who it is.
   virtual absl::StatusOr<std::unique_ptr<FileLock>> Lock(absl::string_view path, mode_t mode) = 0;
 
   // The operating system's; lives for ever.

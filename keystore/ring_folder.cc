@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/status_macros.h"
 
 namespace kekd::ring_folder {
@@ -120,10 +121,10 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockFolder(const Options& options) {
   absl::StatusOr<std::unique_ptr<FileLock>> lock =
       options.fs->Lock(JoinPath(options.directory, kLockName), 0600);
   if (absl::IsUnavailable(lock.status())) {
-    return absl::UnavailableError(absl::StrCat(
-        "the keyring in ", options.directory,
-        " is in use by another process (kekd, or another kekctl); only one may write to it: "
-        "stop that one first"));
+    return absl::UnavailableError(
+        absl::StrCat("the keyring in ", options.directory,
+                     " is in use by another process: ", lock.status().message(),
+                     "; only one may write to it: stop that one (kekd, or another kekctl) first"));
   }
   KEKD_RETURN_IF_ERROR(lock.status());
   // The lock file too belongs to the folder's owner, or the daemon could not take it after root's
@@ -133,6 +134,8 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockFolder(const Options& options) {
     KEKD_RETURN_IF_ERROR(
         (*lock)->SetOwnerAndMode(*file_options.owner, *file_options.group, file_options.mode));
   }
+  // For the text above only, so a disk that is full is no reason not to go on.
+  (void)(*lock)->SetHolder(DescribeProcess());
   return lock;
 }
 

@@ -197,6 +197,32 @@ TEST_F(FileSystemTest, LockHasOneHolderInAProcess) {
 }
 
 // A link in the lock's place must not make root give away what it leads to.
+TEST_F(FileSystemTest, LockTellsWhoHolds) {
+  const std::string path = folder_.File("lock");
+  WriteTestFile(path, "what a holder that was killed has left, longer than the next one's words");
+  {
+    KEKD_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<FileLock> held, fs_.Lock(path, 0600));
+    KEKD_ASSERT_OK(held->SetHolder("pid 1,\x1b[31m kekctl"));
+    EXPECT_THAT(fs_.Lock(path, 0600), StatusIs(absl::StatusCode::kUnavailable,
+                                               HasSubstr("is locked by pid 1,\\x1b[31m kekctl")));
+  }
+  EXPECT_EQ(ReadTestFile(path), "");
+  {
+    KEKD_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<FileLock> held, fs_.Lock(path, 0600));
+    EXPECT_THAT(fs_.Lock(path, 0600),
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("by another process")));
+  }
+  // A link to somebody's file is not written to.
+  WriteTestFile(folder_.File("precious"), "precious");
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  ASSERT_EQ(link(folder_.File("precious").c_str(), path.c_str()), 0);
+  {
+    KEKD_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<FileLock> held, fs_.Lock(path, 0600));
+    EXPECT_THAT(held->SetHolder("x"), StatusIs(absl::StatusCode::kFailedPrecondition));
+  }
+  EXPECT_EQ(ReadTestFile(path), "precious");
+}
+
 TEST_F(FileSystemTest, LockGivesAwayOnlyAFileOfItsOwn) {
   const std::string path = folder_.File("lock");
   WriteTestFile(folder_.File("victim"), "");

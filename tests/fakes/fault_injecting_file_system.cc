@@ -57,6 +57,8 @@ class FaultInjectingFileSystem::HeldLock final : public FileLock {
     return fs_.Run("SetOwnerAndMode", path_,
                    [&] { return base_->SetOwnerAndMode(owner, group, mode); });
   }
+  // Nothing depends on it, so it does not fail.
+  absl::Status SetHolder(absl::string_view holder) override { return base_->SetHolder(holder); }
 
  private:
   FaultInjectingFileSystem& fs_;

@@ -89,7 +89,9 @@ class Online(KekctlTestCase):
         self.refused(4, "keyring", "accept-rollback", "--generation", "1")
         self.refused(3, "keyring", "init")
         (self.folder / "admin.sock").rename(self.folder / "elsewhere")
-        self.assertIn("in use by another process", self.refused(4, "key", "create"))
+        error = self.refused(4, "key", "create")
+        self.assertIn("in use by another process", error)
+        self.assertRegex(error, rf"locked by pid {self.kekd.pid}, uid {os.geteuid()}, kekd, since \d+-\d+-\d+T")
         self.assertEqual(self.states(), {1: "active"})
         self.assertIn("kekd is not running", self.refused(4, "status"))
 
