@@ -97,14 +97,14 @@ absl::StatusOr<std::string> KeysDigest(const Keyring& keyring, size_t count) {
 }
 
 absl::StatusOr<BackupLogEntry> EntryOf(const BackupHeader& header, const Keyring& keyring,
-                                       uint32_t ring_key_number, absl::string_view path) {
+                                       absl::string_view path) {
   BackupLogEntry entry;
   KEKD_ASSIGN_OR_RETURN(entry.keys, KeysDigest(keyring, header.highest_version));
   entry.backup_id = header.backup_id;
   entry.creation_time = header.creation_time;
   entry.generation = header.generation;
   entry.highest_version = header.highest_version;
-  entry.ring_key_number = ring_key_number;
+  entry.ring_key_number = keyring.ring_key_number();
   if (const auto* const shares = std::get_if<ShareNumbers>(&header.protection)) {
     entry.shares = *shares;
   }

@@ -42,7 +42,7 @@ absl::StatusOr<std::string> KeysDigest(const Keyring& keyring, size_t count);
 
 // The entry of a backup of `keyring`, not verified yet.
 absl::StatusOr<BackupLogEntry> EntryOf(const BackupHeader& header, const Keyring& keyring,
-                                       uint32_t ring_key_number, absl::string_view path);
+                                       absl::string_view path);
 
 // The log is a file in the state folder, "<ring UUID>.backups" (docs/formats.md), authenticated
 // under the ring key so that nobody else can make an operator believe that there is a backup. It is

@@ -57,11 +57,7 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Open(Options
 absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Create(
     Options options, const RingIdentity& identity, absl::Time now, InitialKeyring initial) {
   FileSystem& fs = *options.fs;
-  for (const std::string& folder : {options.directory, options.state_directory}) {
-    absl::Status made = fs.CreateDirectory(folder, 0700);
-    if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
-    KEKD_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(folder)));
-  }
+  KEKD_RETURN_IF_ERROR(MakeFolders(options));
   KEKD_RETURN_IF_ERROR(CheckFolders(options));
   KEKD_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock, LockFolder(options));
   KEKD_ASSIGN_OR_RETURN(const std::vector<uint64_t> kept, KeptGenerations(options));
@@ -229,6 +225,7 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::CommitLocked(
   KEKD_RETURN_IF_ERROR(WriteHighWater(fs, high_water_path, ring_uuid_, *ring_key,
                                       {generation, generation}, file_options));
   if (renews) {
+    CarryBackupsOver(*ring_key_->Get(), *ring_key, file_options);
     ring_key_->Set(ring_key);
     coming_ring_key_ = nullptr;
   }

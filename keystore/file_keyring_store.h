@@ -12,10 +12,14 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/durable_file.h"
 #include "base/file_system.h"
 #include "base/mutex.h"
 #include "base/random_source.h"
+#include "keystore/backup_log.h"
 #include "keystore/high_water.h"
 #include "keystore/keyring_record.h"
 #include "keystore/keyring_store.h"
@@ -70,6 +74,28 @@ class FileKeyringStore final : public KeyringStore {
   static absl::StatusOr<std::shared_ptr<const Keyring>> AcceptRollback(const Options& options,
                                                                        uint64_t generation);
 
+  // A keyring that was opened from a backup.
+  struct RestoreRequest {
+    std::shared_ptr<const Keyring> keyring;
+    std::shared_ptr<const RingKey> ring_key;
+    absl::string_view record;                     // its bytes
+    std::optional<uint64_t> accepted_generation;  // restore it although a later one was here
+    absl::Time now;
+  };
+  struct Restored {
+    std::unique_ptr<FileKeyringStore> store;
+    uint64_t generation = 0;             // above the backup's if it has new wraps
+    std::vector<std::string> new_wraps;  // what opens the ring now and did not open the backup's
+  };
+  // Puts a keyring where there is none, in one step as Create does, so that every wrapper opens it:
+  // one that opens none of its wraps gets a new one; the others stay, but for one of a key file at
+  // the same place. AlreadyExists if there is a ring, whole or damaged; FailedPrecondition if the
+  // high-water file tells of a later generation, or can't be checked, and
+  // `request.accepted_generation` is not the keyring's.
+  static absl::StatusOr<Restored> Restore(Options options, const RestoreRequest& request);
+  // Only these refusals. Writes nothing.
+  static absl::Status CheckCanRestore(const Options& options, const RestoreRequest& request);
+
   // What one file of the ring's folder is worth.
   struct CopyReport {
     std::string path;
@@ -91,6 +117,9 @@ class FileKeyringStore final : public KeyringStore {
   std::shared_ptr<const CurrentRingKey> ring_key() const override { return ring_key_; }
   absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(absl::Span<const Wrap> wraps) override;
 
+  absl::StatusOr<std::vector<BackupLogEntry>> Backups() override;
+  absl::Status RecordBackup(const BackupLogEntry& entry) override;
+
   // Takes other secrets for the ones to open the ring key with, if one of them opens the ring as it
   // is on the disk now; else an error, and nothing changes.
   absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers);
@@ -107,6 +136,10 @@ class FileKeyringStore final : public KeyringStore {
   absl::StatusOr<std::shared_ptr<const Keyring>> CommitLocked(
       const Keyring& next, uint64_t expected_generation,
       const std::shared_ptr<const RingKey>& ring_key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<std::vector<BackupLogEntry>> BackupsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes the list of backups anew under another ring key than `former`. A warning if it can't.
+  void CarryBackupsOver(const RingKey& former, const RingKey& ring_key,
+                        const DurableFileOptions& file_options) const;
   absl::Status KeepGeneration(uint64_t generation) const;
   // Removes all but the newest kKeptGenerations before `newest`, and, if `newest` has a second
   // copy, those under an earlier ring key: what opened a wrap that was removed opens them. A change

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "keystore/backup_log.h"
 #include "keystore/keyring.h"
 #include "keystore/ring_key.h"
 
@@ -41,6 +43,12 @@ class KeyringStore {
   virtual absl::StatusOr<std::shared_ptr<const Keyring>> CommitWithRingKey(
       const Keyring& next, uint64_t expected_generation,
       std::shared_ptr<const RingKey> ring_key) = 0;
+
+  // The backups of the keyring that are known here (backup_log.h). NotFound if none ever was;
+  // DataLoss if the list is damaged.
+  virtual absl::StatusOr<std::vector<BackupLogEntry>> Backups() = 0;
+  // Adds one, or what is new of it. A damaged list is begun anew.
+  virtual absl::Status RecordBackup(const BackupLogEntry& entry) = 0;
 };
 
 }  // namespace kekd

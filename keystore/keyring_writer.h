@@ -45,6 +45,8 @@ class KeyringWriter final {
 
   // What is served now. Lives as long as the writer.
   const std::shared_ptr<CurrentKeyring>& current() const { return current_; }
+  // Where it is kept. Lives as long as the writer.
+  KeyringStore& store() const { return *options_.store; }
 
   // Carries `transition` out on generation `expected_generation`: Aborted if the ring is of another
   // one. A request id that was applied before changes nothing and returns the ring as it is now,

@@ -95,6 +95,15 @@ std::string GenerationPath(const Options& options, uint64_t generation) {
   return JoinPath(options.directory, absl::StrCat(kGenerationPrefix, generation));
 }
 
+absl::Status MakeFolders(const Options& options) {
+  for (const std::string& folder : {options.directory, options.state_directory}) {
+    absl::Status made = options.fs->CreateDirectory(folder, 0700);
+    if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
+    KEKD_RETURN_IF_ERROR(options.fs->SyncDirectory(DirectoryOf(folder)));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckFolders(const Options& options) {
   KEKD_ASSIGN_OR_RETURN(const FileInfo ring, options.fs->GetInfo(options.directory));
   // Root works for the user that the ring's folder belongs to, whoever that is.

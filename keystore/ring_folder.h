@@ -26,6 +26,8 @@ using Options = FileKeyringStore::Options;
 std::string RecordPath(const Options& options);
 std::string GenerationPath(const Options& options, uint64_t generation);
 
+// The folders (0700), where they are missing.
+absl::Status MakeFolders(const Options& options);
 // PermissionDenied, with what to run, if anybody but root and the ring's user could put another
 // file in place.
 absl::Status CheckFolders(const Options& options);

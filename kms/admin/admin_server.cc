@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -12,6 +14,8 @@
 #include "base/secret_arena.h"
 #include "base/status_macros.h"
 #include "kekd/admin/v1/admin.grpc.pb.h"
+#include "keystore/backup_log.h"
+#include "kms/admin_view/backup_view.h"
 #include "kms/admin_view/keyring_view.h"
 #include "kms/admin_view/transition_message.h"
 #include "kms/config/version.h"
@@ -22,6 +26,15 @@ namespace {
 namespace pb = ::kekd::admin::v1;
 
 using Generated = pb::Admin::AsyncService;
+
+void FillBackups(const KeyringWriter& writer, const Keyring& keyring, pb::KeyringStatus* out) {
+  const absl::StatusOr<std::vector<BackupLogEntry>> entries = writer.store().Backups();
+  for (const std::string& warning : BackupWarnings(keyring, entries)) out->add_warnings(warning);
+  const std::vector<BackupLogEntry> none;
+  const BackupCoverage coverage = CoverageOf(keyring, entries.ok() ? *entries : none);
+  if (coverage.newest != nullptr) *out->mutable_newest_backup() = BackupToView(*coverage.newest);
+  for (const uint32_t version : coverage.missing) out->add_versions_without_backup(version);
+}
 
 void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   const std::shared_ptr<const OpenKeyring> opened = ring.writer->current()->Get();
@@ -52,6 +65,7 @@ void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   const AdministeredKeyring::Connections connections = ring.connections();
   out->set_connections(connections.open);
   out->set_refused_connections(connections.refused);
+  FillBackups(*ring.writer, opened->keyring(), out);
 }
 
 std::string WhoCalls(const CallContext& call) {
@@ -65,6 +79,7 @@ class AdminService final : public AsyncService<Generated> {
     AddMethod(&Generated::RequestGetStatus, this, &AdminService::GetStatus);
     AddMethod(&Generated::RequestGetKeyring, this, &AdminService::GetKeyring);
     AddMethod(&Generated::RequestApply, this, &AdminService::Apply);
+    AddMethod(&Generated::RequestRecordBackup, this, &AdminService::RecordBackup);
   }
 
  private:
@@ -119,6 +134,24 @@ class AdminService final : public AsyncService<Generated> {
                                         {"request", request_id.ToString()}});
     response.set_version(applied->version);
     *response.mutable_keyring() = KeyringToView(keyring, applied->keyring.get());
+    return absl::OkStatus();
+  }
+
+  absl::Status RecordBackup(const CallContext& call, pb::RecordBackupRequest& request,
+                            pb::RecordBackupResponse& /*response*/) const {
+    KEKD_ASSIGN_OR_RETURN(const AdministeredKeyring* ring, Find(request.keyring()));
+    KEKD_ASSIGN_OR_RETURN(const BackupLogEntry entry, BackupFromView(request.backup()));
+    const absl::Status recorded = ring->writer->store().RecordBackup(entry);
+    if (!recorded.ok()) {
+      LogWarning("a backup could not be written down",
+                 {{"keyring", ring->name}, {"error", recorded.message()}});
+      return recorded;
+    }
+    LogInfo("a backup was written down", {{"keyring", ring->name},
+                                          {"by", WhoCalls(call)},
+                                          {"backup", entry.backup_id.ToString()},
+                                          {"generation", entry.generation},
+                                          {"verified", entry.IsVerified()}});
     return absl::OkStatus();
   }
 

@@ -68,4 +68,9 @@ absl::StatusOr<admin::v1::ApplyResponse> AdminClient::Apply(const admin::v1::App
   return Call(channel_, &Admin::Stub::Apply, request, deadline);
 }
 
+absl::Status AdminClient::RecordBackup(const admin::v1::RecordBackupRequest& request,
+                                       absl::Time deadline) const {
+  return Call(channel_, &Admin::Stub::RecordBackup, request, deadline).status();
+}
+
 }  // namespace kekd

@@ -92,6 +92,7 @@ const CommandTree& KekctlCommandTree();
 
 // The sections, each in a file of its own.
 VerbSection KeyringVerbs();
+VerbSection BackupVerbs();
 VerbSection WrapVerbs();
 VerbSection KeyVerbs();
 VerbSection LookingVerbs();

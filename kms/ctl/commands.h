@@ -39,6 +39,12 @@ absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
                                           const KeyringInitVerb& verb);
 absl::StatusOr<CommandResult> KeyringShow(const CommandContext& context);
 absl::StatusOr<CommandResult> KeyringVerify(const CommandContext& context);
+absl::StatusOr<CommandResult> KeyringVerifyBackup(const CommandContext& context,
+                                                  const KeyringVerifyVerb& verb);
+absl::StatusOr<CommandResult> KeyringBackup(const CommandContext& context,
+                                            const KeyringBackupVerb& verb);
+absl::StatusOr<CommandResult> KeyringRestore(const CommandContext& context,
+                                             const KeyringRestoreVerb& verb);
 absl::StatusOr<CommandResult> KeyringAcceptRollback(const CommandContext& context,
                                                     const KeyringAcceptRollbackVerb& verb);
 absl::StatusOr<CommandResult> KeyringNewKeyFile(const CommandContext& context,

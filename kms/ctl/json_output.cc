@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -74,6 +76,67 @@ Json KeyringObject(const admin::v1::Keyring& keyring) {
           {"versions", VersionArray(keyring)}};
 }
 
+Json ProtectionObject(const BackupHeader& header) {
+  const auto* const shares = std::get_if<ShareNumbers>(&header.protection);
+  if (shares == nullptr) return {{"type", "passphrase"}};
+  return {{"type", "shares"}, {"threshold", shares->threshold}, {"total", shares->total}};
+}
+
+absl::string_view NameOf(VersionProof::Result result) {
+  switch (result) {
+    case VersionProof::Result::kProven:
+      return "proven";
+    case VersionProof::Result::kElsewhere:
+      return "elsewhere";
+    case VersionProof::Result::kFailed:
+      break;
+  }
+  return "failed";
+}
+
+Json BackupObject(const BackupReport& report) {
+  const BackupHeader& header = report.header;
+  Json versions = Json::array();
+  for (const VersionProof& proof : report.proofs) {
+    versions.push_back(Json{{"version", proof.version},
+                            {"keyId", proof.key_id.text()},
+                            {"state", std::string(ToString(proof.state))},
+                            {"proof", std::string(NameOf(proof.result))},
+                            {"error", ErrorOrNull(proof.status)}});
+  }
+  Json current = nullptr;
+  if (report.current.has_value()) {
+    current = {{"generation", report.current->generation},
+               {"covered", report.current->missing.empty()},
+               {"missingVersions", report.current->missing}};
+  }
+  return {{"path", report.path},
+          {"backupId", header.backup_id.ToString()},
+          {"keyring", header.ring.name},
+          {"clusterId", header.ring.cluster_id.ToString()},
+          {"ringUuid", header.ring.ring_uuid.ToString()},
+          {"generation", header.generation},
+          {"highestVersion", header.highest_version},
+          {"created", FormatMillis(absl::ToUnixMillis(header.creation_time))},
+          {"openedBy", ProtectionObject(header)},
+          {"shareFiles", report.share_files},
+          {"versions", std::move(versions)},
+          {"current", std::move(current)},
+          {"recorded", report.recorded.ok()}};
+}
+
+// The newest verified backup as kekd knows it.
+Json NewestBackupObject(const admin::v1::KeyringStatus& ring) {
+  if (!ring.has_newest_backup()) return nullptr;
+  const admin::v1::Backup& backup = ring.newest_backup();
+  return {{"created", TimeOrNull(backup.created_ms())},
+          {"verified", TimeOrNull(backup.verified_ms())},
+          {"generation", backup.generation()},
+          {"highestVersion", backup.highest_version()},
+          {"path", backup.path()},
+          {"holdsEveryKey", ring.versions_without_backup().empty()}};
+}
+
 Json StatusObject(const admin::v1::KeyringStatus& ring) {
   Json warnings = Json::array();
   for (const std::string& warning : ring.warnings()) warnings.push_back(warning);
@@ -92,6 +155,9 @@ Json StatusObject(const admin::v1::KeyringStatus& ring) {
           {"connections", ring.connections()},
           {"refusedConnections", ring.refused_connections()},
           {"lastCanary", TimeOrNull(ring.last_canary_ms())},
+          {"newestBackup", NewestBackupObject(ring)},
+          {"versionsWithoutBackup", std::vector<uint32_t>(ring.versions_without_backup().begin(),
+                                                          ring.versions_without_backup().end())},
           {"warnings", std::move(warnings)}};
 }
 
@@ -124,11 +190,24 @@ Json EncryptionConfigObject(const EncryptionConfigOptions& options, int phase) {
 }  // namespace
 
 std::string InitJson(const admin::v1::Keyring& keyring, const std::string& directory,
-                     const std::vector<std::string>& new_key_files) {
+                     const std::vector<std::string>& new_key_files,
+                     const std::optional<BackupReport>& backup) {
   Json json = KeyringObject(keyring);
   json["directory"] = directory;
   json["newKeyFiles"] = new_key_files;
+  json["backup"] = backup.has_value() ? BackupObject(*backup) : Json(nullptr);
   return Dump(json);
+}
+
+std::string BackupJson(const BackupReport& report) { return Dump(BackupObject(report)); }
+
+std::string RestoreJson(const RestoreReport& report) {
+  return Dump(Json{{"keyring", report.backup.header.ring.name},
+                   {"directory", report.directory},
+                   {"generation", report.generation},
+                   {"newUnlocks", report.new_wraps},
+                   {"newKeyFiles", report.new_key_files},
+                   {"backup", BackupObject(report.backup)}});
 }
 
 std::string KeyringJson(const admin::v1::Keyring& keyring) { return Dump(KeyringObject(keyring)); }

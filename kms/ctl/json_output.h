@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kekd/admin/v1/admin.pb.h"
 #include "kms/config/config.h"
+#include "kms/ctl/backup_report.h"
 #include "kms/ctl/check_report.h"
 #include "kms/ctl/encryption_config.h"
 #include "kms/ctl/verify_report.h"
@@ -17,7 +19,11 @@
 namespace kekd {
 
 std::string InitJson(const admin::v1::Keyring& keyring, const std::string& directory,
-                     const std::vector<std::string>& new_key_files);
+                     const std::vector<std::string>& new_key_files,
+                     const std::optional<BackupReport>& backup);
+// Of a backup that was made or verified.
+std::string BackupJson(const BackupReport& report);
+std::string RestoreJson(const RestoreReport& report);
 std::string KeyringJson(const admin::v1::Keyring& keyring);
 // `opened`: what opens which wrap; null if it was not tried.
 using OpenedWraps = std::map<uint32_t, std::string>;

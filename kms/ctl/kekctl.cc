@@ -53,8 +53,14 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const KeyringShowVerb&) const {
     return KeyringShow(context);
   }
-  absl::StatusOr<CommandResult> operator()(const KeyringVerifyVerb&) const {
-    return KeyringVerify(context);
+  absl::StatusOr<CommandResult> operator()(const KeyringVerifyVerb& v) const {
+    return v.backup.empty() ? KeyringVerify(context) : KeyringVerifyBackup(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyringBackupVerb& v) const {
+    return KeyringBackup(context, v);
+  }
+  absl::StatusOr<CommandResult> operator()(const KeyringRestoreVerb& v) const {
+    return KeyringRestore(context, v);
   }
   absl::StatusOr<CommandResult> operator()(const KeyringAcceptRollbackVerb& v) const {
     return KeyringAcceptRollback(context, v);

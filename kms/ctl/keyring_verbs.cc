@@ -1,5 +1,6 @@
 #include "base/status_macros.h"
 #include "base/uuid.h"
+#include "kms/ctl/backup_options.h"
 #include "kms/ctl/command_tree.h"
 
 namespace kekd {
@@ -7,6 +8,11 @@ namespace {
 
 absl::StatusOr<Verb> ReadInit(const VerbArguments& given) {
   KeyringInitVerb verb;
+  if (given.Has("--backup")) {
+    KEKD_ASSIGN_OR_RETURN(verb.backup, ReadBackupMaking(given, given.Text("--backup")));
+  } else if (HasMakingOptions(given)) {
+    return absl::InvalidArgumentError("--backup FILE is missing: where the backup goes");
+  }
   if (!given.Has("--cluster-id")) return verb;
   const absl::StatusOr<Uuid> cluster_id = Uuid::Parse(given.Text("--cluster-id"));
   if (!cluster_id.ok()) return WithContext(cluster_id.status(), "--cluster-id");
@@ -14,6 +20,17 @@ absl::StatusOr<Verb> ReadInit(const VerbArguments& given) {
     return absl::InvalidArgumentError("--cluster-id: the UUID must not be all zero");
   }
   verb.cluster_id = *cluster_id;
+  return verb;
+}
+
+absl::StatusOr<Verb> ReadVerify(const VerbArguments& given) {
+  KeyringVerifyVerb verb;
+  if (given.Has("--backup")) {
+    verb.backup = given.Text("--backup");
+    KEKD_ASSIGN_OR_RETURN(verb.opening, ReadBackupOpening(given));
+  } else if (HasOpeningOptions(given)) {
+    return absl::InvalidArgumentError("--backup FILE is missing: which backup is to be verified");
+  }
   return verb;
 }
 
@@ -45,11 +62,16 @@ VerbSection KeyringVerbs() {
               .description =
                   "Makes a keyring with key version 1 as its primary, and its key file if there is "
                   "none. Never over a keyring that is there.",
-              .options = {{.name = "--cluster-id",
-                           .value = "UUID",
-                           .help = "what the keyrings of one cluster share; a new one if not "
-                                   "given"}},
-              .examples = {"keyring init"},
+              .options = WithMakingOptions(
+                  {{.name = "--cluster-id",
+                    .value = "UUID",
+                    .help = "what the keyrings of one cluster share; a new one if not given"},
+                   {.name = "--backup",
+                    .value = "FILE",
+                    .help = "make a backup of it at once, into this new file",
+                    .kind = ValueKind::kFile}}),
+              .examples = {"keyring init",
+                           "keyring init --backup prod.backup --shares 2/3 --share-words terminal"},
               .read = ReadInit,
           },
           {
@@ -62,12 +84,19 @@ VerbSection KeyringVerbs() {
           },
           {
               .path = "keyring verify",
-              .summary = "check every stored copy of a keyring and its keys",
+              .summary = "check every stored copy of a keyring and its keys, or a backup",
               .description =
                   "Checks every copy in the keyring's folder, and that each key of the current one "
-                  "decrypts what was encrypted with it when it was made. Writes nothing.",
-              .examples = {"keyring verify"},
-              .read = ReadNothing<KeyringVerifyVerb>,
+                  "decrypts what was encrypted with it when it was made. Writes nothing.\n\n"
+                  "With --backup it opens a backup instead, proves every key in it, says whether "
+                  "it holds every key of the keyring, and writes down that it was verified.",
+              .options = WithOpeningOptions({{.name = "--backup",
+                                              .value = "FILE",
+                                              .help = "verify this backup",
+                                              .kind = ValueKind::kFile}}),
+              .examples = {"keyring verify",
+                           "keyring verify --backup prod.backup --passphrase-file /mnt/usb/words"},
+              .read = ReadVerify,
           },
           {
               .path = "keyring accept-rollback",

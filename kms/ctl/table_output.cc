@@ -57,7 +57,7 @@ Health HealthOf(const admin::v1::KeyringStatus& ring) {
 }
 
 // What of a keyring has no room in the table, and what an operator should mend.
-std::string StatusDetails(const admin::v1::KeyringStatus& ring, Colors colors) {
+std::string StatusDetails(const admin::v1::KeyringStatus& ring, absl::Time now, Colors colors) {
   std::string text = absl::StrCat("\nkeyring ", Printable(ring.name()), "\n");
   const auto add = [&](absl::string_view name, absl::string_view value) {
     if (!value.empty()) absl::StrAppend(&text, "  ", name, Printable(value), "\n");
@@ -65,6 +65,14 @@ std::string StatusDetails(const admin::v1::KeyringStatus& ring, Colors colors) {
   add("key id   ", ring.key_id());
   add("socket   ", ring.socket());
   if (ring.healthz() != "ok") add("healthz  ", ring.healthz());
+  if (ring.has_newest_backup()) {
+    const admin::v1::Backup& backup = ring.newest_backup();
+    add("backup   ",
+        absl::StrCat("generation ", backup.generation(), ", made ",
+                     FormatMillisWithAge(backup.created_ms(), now), ", verified ",
+                     FormatMillisAsAge(backup.verified_ms(), now),
+                     ring.versions_without_backup().empty() ? ", holds every key" : ""));
+  }
   if (ring.refused_connections() != 0) {
     add("refused  ", absl::StrCat(ring.refused_connections(), " connections"));
   }
@@ -164,7 +172,7 @@ std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time n
                absl::StrCat(ring.decrypt_calls()), absl::StrCat(ring.failed_calls()),
                absl::StrCat(ring.connections()), FormatMillisAsAge(ring.last_canary_ms(), now)});
     table.SetTone(1, health.tone);
-    details += StatusDetails(ring, colors);
+    details += StatusDetails(ring, now, colors);
   }
   return absl::StrCat("kekd ", Printable(status.version()), ", pid ", status.pid(), ", up ",
                       FormatAge(absl::Milliseconds(status.uptime_ms())), ", ", secrets, "\n\n",

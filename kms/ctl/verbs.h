@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/uuid.h"
+#include "keystore/backup_header.h"
 #include "keystore/passphrase_kdf.h"
 #include "kms/config/config.h"
 
@@ -19,11 +20,44 @@ namespace kekd {
 struct PrintText {  // --help, --version
   std::string text;
 };
+// Where a passphrase is read from: one of these.
+struct PassphraseOption {
+  std::string file;
+  std::string credential;
+  bool prompt = false;
+};
+// A backup to be made: under a passphrase, or, if `shares` is set, of which shares are made.
+struct BackupMaking {
+  enum class Words { kNone, kTerminal, kStdout };
+
+  std::string out;
+  PassphraseOption passphrase;
+  std::optional<ShareNumbers> shares;
+  std::string share_dir;  // or
+  Words share_words = Words::kNone;
+};
+// What opens a backup: a passphrase, or, if there are any, share files.
+struct BackupOpening {
+  PassphraseOption passphrase;
+  std::vector<std::string> shares;
+};
 struct KeyringInitVerb {
   std::optional<Uuid> cluster_id;
+  std::optional<BackupMaking> backup;
+};
+struct KeyringBackupVerb {
+  BackupMaking backup;
+};
+struct KeyringRestoreVerb {
+  std::string backup;
+  BackupOpening opening;
+  std::optional<uint64_t> accept_generation;
 };
 struct KeyringShowVerb {};
-struct KeyringVerifyVerb {};
+struct KeyringVerifyVerb {
+  std::string backup;  // empty: the keyring itself
+  BackupOpening opening;
+};
 struct KeyringAcceptRollbackVerb {
   uint64_t generation = 0;
 };
@@ -82,6 +116,8 @@ using Verb = std::variant<
     KeyringShowVerb,
     KeyringVerifyVerb,
     KeyringAcceptRollbackVerb,
+    KeyringBackupVerb,
+    KeyringRestoreVerb,
     KeyringNewKeyFileVerb,
     KeyringUpgradeVerb,
     WrapListVerb,

@@ -56,7 +56,7 @@ BackupLogEntry Entry(uint8_t id, uint64_t generation, uint32_t versions, bool ve
   header.creation_time = At(id);
   header.protection = ShareNumbers{2, 3};
   BackupLogEntry entry =
-      *EntryOf(header, WithVersions(versions), 1, absl::StrCat("/mnt/backup-", uint32_t{id}));
+      *EntryOf(header, WithVersions(versions), absl::StrCat("/mnt/backup-", uint32_t{id}));
   if (verified) entry.verification_time = At(1000 + id);
   return entry;
 }

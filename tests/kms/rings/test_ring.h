@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -50,6 +51,15 @@ class MemoryKeyringStore final : public KeyringStore {
     if (committed.ok()) ring_key_->Set(std::move(ring_key));
     return committed;
   }
+  absl::StatusOr<std::vector<BackupLogEntry>> Backups() override {
+    MutexLock lock(&mu_);
+    return backups_;
+  }
+  absl::Status RecordBackup(const BackupLogEntry& entry) override {
+    MutexLock lock(&mu_);
+    AddBackup(backups_, entry);
+    return absl::OkStatus();
+  }
   // What Load answers from now on; OK for the keyring.
   void FailLoad(absl::Status failure) {
     MutexLock lock(&mu_);
@@ -61,6 +71,7 @@ class MemoryKeyringStore final : public KeyringStore {
   Mutex mu_;
   std::shared_ptr<const Keyring> stored_ ABSL_GUARDED_BY(mu_);
   absl::Status load_failure_ ABSL_GUARDED_BY(mu_);
+  std::vector<BackupLogEntry> backups_ ABSL_GUARDED_BY(mu_);
 };
 
 // A ring "prod" on a FakeKeyBackend ("fake"), its versions made and promoted through a writer.

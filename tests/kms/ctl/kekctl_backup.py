@@ -1,0 +1,337 @@
+"""Backup, verify and restore by kekctl: what opens what, every refusal with its exit code, and what is left on the disk."""
+
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from kekctl_harness import BIN, KekctlTestCase
+
+PASSPHRASE = "correct horse battery staple"
+
+
+class Backup(KekctlTestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.backup = self.folder / "prod.backup"
+        self.words = self.secret("words", PASSPHRASE + "\n")
+        self.shares = self.folder / "shares"
+        self.shares.mkdir(mode=0o700)
+
+    def secret(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o600)
+        return path
+
+    def make(self, *options):
+        return self.kekctl_json("keyring", "backup", "--out", str(self.backup), *(options or ("--passphrase-file", str(self.words))))
+
+    def make_shares(self, numbers="2/3"):
+        return self.make("--shares", numbers, "--share-dir", str(self.shares))["shareFiles"]
+
+    def restore(self, *options):
+        return ["keyring", "restore", "--backup", str(self.backup), *(options or ("--passphrase-file", str(self.words)))]
+
+    def lose(self, *names):
+        for name in names or ("ring", "state", "ring.key"):
+            path = self.folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def files(self):
+        return {path: path.read_bytes() for path in sorted(self.folder.rglob("*")) if path.is_file()}
+
+    def refused_without_a_trace(self, code, *arguments):
+        before = self.files()
+        message = self.refused(code, *arguments)
+        self.assertEqual(self.files(), before, "something was written")
+        return message
+
+    def test_round_trip_with_a_passphrase(self):
+        self.kekctl("keyring", "init")
+        self.kekctl("key", "create")
+        versions = self.kekctl_json("key", "list")["versions"]
+        made = self.make()
+        self.assertEqual(made["openedBy"], {"type": "passphrase"})
+        self.assertEqual([version["proof"] for version in made["versions"]], ["proven", "proven"])
+        self.assertTrue(made["recorded"])
+        self.assertEqual(self.backup.stat().st_mode & 0o7777, 0o600)
+        self.assertIn("nothing is overwritten", self.refused_without_a_trace(
+            3, "keyring", "backup", "--out", str(self.backup), "--passphrase-file", str(self.words)))
+
+        verified = self.kekctl_json("keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words))
+        self.assertEqual(verified["current"], {"generation": 2, "covered": True, "missingVersions": []})
+        self.kekctl("key", "create")
+        verified = self.kekctl_json("keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words))
+        self.assertEqual(verified["current"], {"generation": 3, "covered": False, "missingVersions": [3]})
+        self.assertIn("does NOT hold key version 3",
+                      self.kekctl("keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words)))
+
+        self.lose()
+        restored = self.kekctl_json(*self.restore())
+        self.assertEqual(restored["newKeyFiles"], [str(self.folder / "ring.key")])
+        self.assertEqual(restored["backup"]["generation"], 2)
+        self.assertEqual(restored["generation"], 3)  # with a wrap by the new key file
+        after = self.kekctl_json("key", "list")["versions"]
+        self.assertEqual([version["keyId"] for version in after], [version["keyId"] for version in versions])
+        self.assertTrue(self.kekctl_json("keyring", "verify")["good"])
+        # Everything goes on as with any ring.
+        self.kekctl("key", "promote", "2")
+        self.assertEqual(self.kekctl_json("key", "list")["generation"], 4)
+
+    def test_round_trip_with_shares(self):
+        self.kekctl("keyring", "init")
+        files = self.make_shares()
+        self.assertEqual(len(files), 3)
+        for path in files:
+            self.assertEqual(os.stat(path).st_mode & 0o7777, 0o600)
+        self.lose()
+        verified = self.kekctl_json("keyring", "verify", "--backup", str(self.backup), "--share", files[0], "--share", files[2])
+        self.assertIsNone(verified["current"])
+        self.assertEqual(self.files().keys() & {self.folder / "ring" / "keyring"}, set())
+        self.assertEqual(self.kekctl_json(*self.restore("--share", files[2], "--share", files[1]))["keyring"], "prod")
+        self.assertEqual(self.states(), {1: "active"})
+
+    def test_key_file_that_is_there_still_opens_the_restored_ring(self):
+        self.kekctl("keyring", "init")
+        self.kekctl("key", "create")
+        self.make()
+        record = (self.folder / "ring" / "keyring").read_bytes()
+        self.lose("ring", "state")
+        restored = self.kekctl_json(*self.restore())
+        self.assertEqual((restored["generation"], restored["newUnlocks"], restored["newKeyFiles"]), (2, [], []))
+        self.assertEqual((self.folder / "ring" / "keyring").read_bytes(), record)
+
+    def test_usage(self):
+        self.kekctl("keyring", "init")
+        out = ["keyring", "backup", "--out", str(self.backup)]
+        file = ["--passphrase-file", str(self.words)]
+        for arguments, part in (
+                (out, "missing"), ([*out, *file, "--passphrase-prompt"], "only one"), ([*out, *file, "--shares", "2/3"], "only one"),
+                ([*out, *file, "--share-dir", str(self.shares)], "goes with"), ([*out, "--shares", "2/3"], "either"),
+                ([*out, "--shares", "2/3", "--share-dir", "x", "--share-words", "stdout"], "either"),
+                ([*out, "--shares", "2-3", "--share-dir", "x"], "K/N"), ([*out, "--shares", "4/3", "--share-dir", "x"], "can't be made"),
+                ([*out, "--shares", "1/3", "--share-dir", "x"], "can't be made"), ([*out, "--shares", "2/17", "--share-dir", "x"], "can't be made"),
+                (["keyring", "backup", *file], "--out"), (["keyring", "restore", *file], "--backup"),
+                (["keyring", "verify", *file], "--backup FILE is missing"), (["keyring", "init", *file], "--backup FILE is missing")):
+            self.assertIn(part, self.refused_without_a_trace(2, *arguments), arguments)
+        self.assertIn("does not exist", self.refused_without_a_trace(3, "keyring", "backup", "--out", str(self.folder / "no" / "x"), *file))
+        self.assertIn("does not exist", self.refused_without_a_trace(3, *out, "--shares", "2/3", "--share-dir", str(self.folder / "no")))
+        self.assertIn("12", self.refused_without_a_trace(2, *out, "--passphrase-file", str(self.secret("weak", "secret"))))
+        self.assertIn("chmod 0600", self.make_readable_and_refuse(out))
+
+    def make_readable_and_refuse(self, out):
+        self.words.chmod(0o644)
+        return self.refused_without_a_trace(6, *out, "--passphrase-file", str(self.words))
+
+    def test_what_does_not_open_a_backup(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        self.lose()
+        wrong = self.secret("wrong", "correct horse battery stable")
+        self.assertIn("does not open the backup", self.refused_without_a_trace(2, *self.restore("--passphrase-file", str(wrong))))
+        self.assertIn("does not exist", self.refused_without_a_trace(3, *self.restore("--passphrase-file", str(self.folder / "no"))))
+        self.assertIn("does not open the backup", self.refused_without_a_trace(
+            2, "keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(wrong)))
+        good = self.backup.read_bytes()
+        for damaged, part in ((good[:-7], "cut off"), (good[:5], "no backup"), (b"", "empty"), (good + b"x", "too many"),
+                              (good[:200] + bytes([good[200] ^ 1]) + good[201:], "SHA-256")):
+            self.backup.write_bytes(damaged)
+            self.assertIn(part, self.refused_without_a_trace(5, *self.restore()))
+        self.backup.unlink()
+        self.refused_without_a_trace(3, *self.restore())
+
+    def test_shares_that_do_not_open_a_backup(self):
+        self.kekctl("keyring", "init")
+        foreign = self.folder / "foreign"
+        foreign.mkdir(mode=0o700)
+        other = self.kekctl_json("keyring", "backup", "--out", str(self.folder / "other.backup"), "--shares", "2/3", "--share-dir", str(foreign))
+        files = self.make_shares()
+        self.lose()
+
+        def refused(code, *shares):
+            return self.refused_without_a_trace(code, *self.restore(*[part for share in shares for part in ("--share", str(share))]))
+
+        self.assertIn("1 share was given, and 2 of the 3 are needed", refused(2, files[0]))
+        self.assertIn("is there twice", refused(2, files[0], files[0]))
+        self.assertIn("is a share of another backup", refused(2, files[0], other["shareFiles"][1]))
+        self.assertIn("opened by any 2 of 3 shares", self.refused_without_a_trace(2, *self.restore()))
+        text = pathlib.Path(files[1]).read_text()
+        self.assertIn("check digits", refused(5, files[0], self.secret("damaged", text[:-5] + ("0" if text[-5] != "0" else "1") + text[-4:])))
+        self.assertIn("96", refused(2, files[0], self.secret("short", text[:-9])))
+        self.assertIn("word 2 (in line 1)", refused(2, files[0], self.secret("typed", "babab lusax")))
+        self.assertIn("chmod 0600", self.share_that_others_can_read(refused, files))
+
+    def share_that_others_can_read(self, refused, files):
+        os.chmod(files[1], 0o640)
+        return refused(6, files[0], files[1])
+
+    def test_ring_in_the_way(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        self.kekctl("key", "create")
+        message = self.refused_without_a_trace(3, *self.restore())
+        self.assertIn("the same one, of generation 2", message)
+        self.assertIn("the backup is of generation 1", message)
+        self.assertIn("move the folder", message)
+        self.start_kekd()
+        self.assertIn("stop that first", self.refused(3, *self.restore()))
+
+    def test_older_than_what_was_here(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        self.kekctl("key", "create")
+        self.lose("ring")
+        message = self.refused_without_a_trace(3, *self.restore())
+        self.assertIn("of generation 1, but generation 2 was committed here", message)
+        self.assertIn("'--accept-generation 1'", message)
+        self.assertIn("not 2", self.refused_without_a_trace(3, *self.restore(), "--accept-generation", "2"))
+        self.kekctl(*self.restore(), "--accept-generation", "1")
+        self.assertEqual(self.states(), {1: "active"})
+        self.kekctl("key", "create")
+        self.assertEqual(self.kekctl_json("key", "list")["generation"], 3, "a number came back")
+
+    def test_other_name(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        self.lose()
+        self.config.write_text(self.config.read_text().replace("name: prod", "name: stage"))
+        message = self.refused_without_a_trace(3, *self.restore())
+        self.assertIn('"prod"', message)
+        self.assertIn('"stage"', message)
+
+    def test_init_with_a_backup_and_without(self):
+        made = self.kekctl_json("keyring", "init", "--backup", str(self.backup), "--passphrase-file", str(self.words))
+        self.assertEqual(made["backup"]["generation"], 1)
+        self.assertTrue(made["backup"]["recorded"])
+        self.lose()
+        self.backup.unlink()
+        self.assertIn("There is no backup of it yet", self.kekctl("keyring", "init"))
+        self.lose()
+        self.assertIsNone(self.kekctl_json("keyring", "init")["backup"])
+        self.lose()
+        # What can be told before is told before anything is made.
+        self.backup.write_text("in the way")
+        self.refused_without_a_trace(3, "keyring", "init", "--backup", str(self.backup), "--passphrase-file", str(self.words))
+        weak = self.secret("weak", "secret")
+        result = self.run_kekctl("keyring", "init", "--backup", str(self.folder / "b"), "--passphrase-file", str(weak), expect=2)
+        self.assertIn("the keyring was made, but no backup of it", result.stderr)
+        self.assertEqual(self.states(), {1: "active"})
+
+    def test_status_tells_what_is_backed_up(self):
+        self.kekctl("keyring", "init")
+        self.start_kekd()
+
+        def ring():
+            return self.kekctl_json("status")["keyrings"][0]
+
+        self.assertIsNone(ring()["newestBackup"])
+        self.assertEqual(ring()["versionsWithoutBackup"], [1])
+        self.assertIn("no verified backup of this keyring is known; 'kekctl keyring backup' makes one", ring()["warnings"])
+        self.make()  # while kekd runs
+        self.assertEqual(ring()["warnings"], [])
+        newest = ring()["newestBackup"]
+        self.assertEqual((newest["generation"], newest["holdsEveryKey"], newest["path"]), (1, True, str(self.backup)))
+        self.assertIn("holds every key", self.kekctl("status"))
+        self.kekctl("key", "create")
+        self.assertIn("key version 2 is in no verified backup; 'kekctl keyring backup' makes one", ring()["warnings"])
+        self.assertFalse(ring()["newestBackup"]["holdsEveryKey"])
+        # Its loss harms nobody; damage is told apart.
+        log = next((self.folder / "state").glob("*.backups"))
+        content = log.read_bytes()
+        log.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        self.assertIn("was damaged or altered", ring()["warnings"][0])
+        log.unlink()
+        self.assertIn("no verified backup", ring()["warnings"][0])
+        self.run_kekctl("keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words))
+        self.assertEqual(ring()["versionsWithoutBackup"], [2])
+
+    def test_backup_that_cant_be_written_down(self):
+        self.kekctl("keyring", "init")
+        log = next((self.folder / "state").glob("*.high-water")).with_suffix(".backups")
+        log.mkdir()
+        result = self.run_kekctl("keyring", "backup", "--out", str(self.backup), "--passphrase-file", str(self.words), expect=3)
+        self.assertIn("the backup is good, but could not be written down", result.stderr)
+        self.assertIn("made backup", result.stdout)
+        self.assertTrue(self.backup.exists())
+
+    def words_of(self, text):
+        """The shares in what was shown: for each its six numbered lines."""
+        return re.findall(r"((?:^ ?\d+: (?:[a-z]{5} ?){4}\r?\n){6})", text, re.MULTILINE)
+
+    def test_words_on_stdout(self):
+        self.kekctl("keyring", "init")
+        out = ["keyring", "backup", "--out", str(self.backup), "--shares", "2/3", "--share-words", "stdout"]
+        self.assertIn("exclude each other", self.refused_without_a_trace(2, "-o", "json", *out))
+        shares = self.words_of(self.kekctl(*out))
+        self.assertEqual(len(shares), 3)
+        typed = [self.secret(f"typed-{number}", share.upper().replace(" ", "-")) for number, share in enumerate(shares)]
+        self.lose()
+        self.kekctl(*self.restore("--share", str(typed[0]), "--share", str(typed[2])))
+        self.assertEqual(self.states(), {1: "active"})
+
+    def test_words_on_the_terminal(self):
+        self.kekctl("keyring", "init")
+        out = ["keyring", "backup", "--out", str(self.backup), "--shares", "2/2", "--share-words", "terminal"]
+        result = self.run_kekctl(*out, expect=3, start_new_session=True)
+        self.assertIn("there is none", result.stderr)
+        self.assertFalse(self.backup.exists())
+        pid, terminal = pty.fork()
+        if pid == 0:
+            with open(self.folder / "stdout", "wb") as stdout:
+                os.dup2(stdout.fileno(), 1)
+            os.execv(BIN / "kekctl", ["kekctl", "--config", str(self.config), *out])
+        shown = [b""]
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if not select.select([terminal], [], [], 1)[0]:
+                continue
+            try:
+                data = os.read(terminal, 4096)
+            except OSError:
+                break
+            if not data:
+                break
+            shown[-1] += data
+            if b"press Enter" in shown[-1]:
+                os.write(terminal, b"\n")
+                shown.append(b"")
+        else:
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        os.close(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(status), 0, shown)
+        self.assertEqual([len(self.words_of(text.decode())) for text in shown], [1, 1, 0])
+        self.assertIn(b"\x1b[2J", shown[1])
+        self.assertIn(b"\x1b[2J", shown[2])
+        stdout = (self.folder / "stdout").read_text()
+        self.assertIn("made backup", stdout)
+        self.assertEqual(self.words_of(stdout), [])
+
+    def test_prompted_passphrase_needs_a_terminal(self):
+        self.kekctl("keyring", "init")
+        result = self.run_kekctl("keyring", "backup", "--out", str(self.backup), "--passphrase-prompt", expect=3, start_new_session=True)
+        self.assertIn("no terminal", result.stderr)
+        self.assertFalse(self.backup.exists())
+
+    def test_concurrent_restores_make_one_ring(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        self.lose()
+        command = [BIN / "kekctl", "--config", self.config, *self.restore()]
+        running = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+        codes = sorted((process.communicate(timeout=60), process.returncode)[1] for process in running)
+        self.assertEqual(codes[0], 0)
+        self.assertLessEqual(set(codes[1:]), {3, 4})
+        self.assertEqual(self.states(), {1: "active"})
+
+
+if __name__ == "__main__":
+    unittest.main()
