@@ -253,6 +253,25 @@ class Backup(KekctlTestCase):
         self.run_kekctl("keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words))
         self.assertEqual(ring()["versionsWithoutBackup"], [2])
 
+    def test_new_ring_key_keeps_the_list_of_backups_and_old_backups_open(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        second = self.secret("second", "another passphrase of some words")
+        self.kekctl("keyring", "wrap", "add", "--passphrase-file", str(second))
+        self.kekctl("keyring", "wrap", "remove", "2")
+        kekd = self.start_kekd()
+        self.assertEqual(self.kekctl_json("status")["keyrings"][0]["versionsWithoutBackup"], [])
+        verified = self.kekctl_json("keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words))
+        self.assertTrue(verified["current"]["covered"])
+        # On this host an older ring key can't check the high-water file; on another there is none.
+        kekd.kill()
+        kekd.wait()
+        self.lose("ring")
+        self.assertIn("the ring key was changed after", self.refused_without_a_trace(3, *self.restore()))
+        # The list of backups is under the later ring key too.
+        self.assertIn("begun anew", self.run_kekctl(*self.restore(), "--accept-generation", "1").stderr)
+        self.assertEqual(self.states(), {1: "active"})
+
     def test_backup_that_cant_be_written_down(self):
         self.kekctl("keyring", "init")
         log = next((self.folder / "state").glob("*.high-water")).with_suffix(".backups")
