@@ -116,13 +116,9 @@ class FileKeyringStore final : public KeyringStore {
       std::shared_ptr<const RingKey> ring_key) override;
   std::shared_ptr<const CurrentRingKey> ring_key() const override { return ring_key_; }
   absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(absl::Span<const Wrap> wraps) override;
-
+  absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers) override;
   absl::StatusOr<std::vector<BackupLogEntry>> Backups() override;
   absl::Status RecordBackup(const BackupLogEntry& entry) override;
-
-  // Takes other secrets for the ones to open the ring key with, if one of them opens the ring as it
-  // is on the disk now; else an error, and nothing changes.
-  absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers);
 
   const std::string& directory() const { return options_.directory; }
 

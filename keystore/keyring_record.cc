@@ -285,6 +285,13 @@ absl::StatusOr<Wrap> DecodeWrap(absl::string_view bytes) {
   return wrap;
 }
 
+absl::StatusOr<Uuid> UnverifiedRecord::RingUuidOf(absl::string_view bytes) {
+  if (bytes.size() < kHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) {
+    return Damaged("it does not begin as a keyring does");
+  }
+  return Uuid::FromBytes(AsBytes(bytes.substr(kUuidOffset, Uuid::kBytes)));
+}
+
 absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
   const uint8_t* const data = AsBytes(bytes).data();
   if (absl::string_view(bytes).substr(0, kMagic.size()) != kMagic) {

@@ -37,6 +37,9 @@ class UnverifiedRecord final {
   // whether they are authentic can only be told afterwards.
   static absl::StatusOr<UnverifiedRecord> Parse(std::string bytes);
 
+  // The ring UUID in the header of what may be a record; DataLoss if it has no such header.
+  static absl::StatusOr<Uuid> RingUuidOf(absl::string_view bytes);
+
   const RingIdentity& identity() const { return keyring_.identity(); }
   uint64_t generation() const { return keyring_.generation(); }
   const std::vector<Wrap>& ring_key_wraps() const { return keyring_.ring_key_wraps(); }

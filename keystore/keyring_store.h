@@ -12,6 +12,7 @@
 #include "keystore/backup_log.h"
 #include "keystore/keyring.h"
 #include "keystore/ring_key.h"
+#include "keystore/ring_key_wrapper.h"
 
 namespace kekd {
 
@@ -38,6 +39,9 @@ class KeyringStore {
   // be opened with at the next start. Errors as those of a start.
   virtual absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
       absl::Span<const Wrap> wraps) = 0;
+  // Takes other secrets for the ones to open the ring key with, if one of them opens the ring as it
+  // is stored now; else an error, and nothing changes.
+  virtual absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers) = 0;
   // As Commit, with `ring_key` as the ring key from then on. What else is authenticated with the
   // ring key is made anew, and older generations, which the former ring key opens, are removed.
   virtual absl::StatusOr<std::shared_ptr<const Keyring>> CommitWithRingKey(

@@ -45,8 +45,9 @@ std::unique_ptr<SecretSource> CreateFileSecretSource(FileSystem& fs, absl::strin
 // nothing is asked, only that others have none.
 std::unique_ptr<SecretSource> CreateCredentialSecretSource(FileSystem& fs, absl::string_view name);
 
-// Asks on the controlling terminal (/dev/tty) without echo, once in the life of the source. `what`
-// completes "Passphrase for …". FailedPrecondition if there is no terminal.
+// Asks on the controlling terminal (/dev/tty) without echo, once in the life of the process for
+// each `what`, which completes "Passphrase for …": a verb that opens a keyring twice asks once.
+// FailedPrecondition if there is no terminal.
 enum class AskTwice : bool { kNo, kYes };
 std::unique_ptr<SecretSource> CreateTerminalSecretSource(absl::string_view what, AskTwice twice);
 

@@ -3,10 +3,12 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
@@ -74,6 +76,18 @@ absl::StatusOr<SecretBytes> ReadLine(int fd) {
       absl::StrCat("more than ", SecretSource::kMaxSecretBytes, " bytes were typed"));
 }
 
+// What was typed so far; one terminal, so one person at a time is asked.
+struct Typed {
+  // Never destroyed, so that it is there for whoever asks at exit.
+  static Typed& Instance() {
+    static auto* const typed = new Typed;
+    return *typed;
+  }
+
+  Mutex mu;
+  std::map<std::string, SecretBytes> secrets ABSL_GUARDED_BY(mu);
+};
+
 class TerminalSecretSource final : public SecretSource {
  public:
   TerminalSecretSource(absl::string_view what, AskTwice twice) : what_(what), twice_(twice) {}
@@ -81,11 +95,13 @@ class TerminalSecretSource final : public SecretSource {
   std::string Describe() const override { return "the passphrase typed at the terminal"; }
 
   absl::StatusOr<SecretBytes> Read() const override {
-    MutexLock lock(&mu_);
-    if (secret_.empty()) {
-      KEKD_ASSIGN_OR_RETURN(secret_, Ask());
+    Typed& typed = Typed::Instance();
+    MutexLock lock(&typed.mu);
+    SecretBytes& secret = typed.secrets[what_];
+    if (secret.empty()) {
+      KEKD_ASSIGN_OR_RETURN(secret, Ask());
     }
-    return secret_.Clone();
+    return secret.Clone();
   }
 
  private:
@@ -113,8 +129,6 @@ class TerminalSecretSource final : public SecretSource {
 
   const std::string what_;
   const AskTwice twice_;
-  mutable Mutex mu_;
-  mutable SecretBytes secret_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace

@@ -162,14 +162,13 @@ class Daemon::Impl final {
   // First whatever can fail, and back again if it does; then what can't.
   absl::Status TakeOver(Config config) {
     KEKD_ASSIGN_OR_RETURN(Config next, ReloadableConfig(config_, std::move(config)));
-    for (size_t i = 0; i < keyrings_.size(); ++i) {
-      if (next.keyrings[i].unlock == config_.keyrings[i].unlock) continue;
-      const std::shared_ptr<const OpenKeyring> opened = keyrings_[i]->writer().current()->Get();
-      KEKD_RETURN_IF_ERROR(
-          WithContext(CheckUnlocks(fs_, next, next.keyrings[i], opened->keyring().identity()),
-                      absl::StrCat("keyring \"", next.keyrings[i].name, "\" unlock")));
+    KEKD_RETURN_IF_ERROR(SetUnlocks(config_, next));
+    const absl::Status access = SetAccess(next);
+    if (!access.ok()) {
+      const absl::Status back = SetUnlocks(next, config_);
+      if (!back.ok()) LogWarning("the former unlock list is gone too", {{"error", back.message()}});
+      return access;
     }
-    KEKD_RETURN_IF_ERROR(SetAccess(next));
     std::vector<PeerPolicy> policies;
     for (const KeyringConfig& keyring : next.keyrings) policies.push_back(PolicyOf(keyring.socket));
     policies.push_back(PolicyOf(next.admin_socket));
@@ -178,6 +177,30 @@ class Daemon::Impl final {
     ConfigureLog(next.log_level, next.log_format);
     config_ = std::move(next);
     return absl::OkStatus();
+  }
+
+  // What opens each ring at its next change of the ring key. Those that were set are set back if
+  // one does not open its ring.
+  absl::Status SetUnlocks(const Config& before, const Config& next) {
+    for (size_t i = 0; i < keyrings_.size(); ++i) {
+      if (next.keyrings[i].unlock == before.keyrings[i].unlock) continue;
+      const absl::Status set = SetUnlock(i, next);
+      if (set.ok()) continue;
+      for (size_t done = 0; done < i; ++done) {
+        const absl::Status back = SetUnlock(done, before);
+        if (!back.ok()) {
+          LogWarning("the former unlock list does not open the keyring any more",
+                     {{"keyring", before.keyrings[done].name}, {"error", back.message()}});
+        }
+      }
+      return WithContext(set, absl::StrCat("keyring \"", next.keyrings[i].name, "\" unlock"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SetUnlock(size_t index, const Config& config) {
+    return keyrings_[index]->writer().store().SetWrappers(
+        MakeWrappers(fs_, config.keyrings[index]));
   }
 
   absl::Status SetAccess(const Config& next) {
@@ -261,9 +284,7 @@ absl::Status Daemon::Reload(absl::StatusOr<Config> config) {
   return impl_->Reload(std::move(config));
 }
 std::string Daemon::StatusText() const { return impl_->StatusText(); }
-absl::Status Daemon::CheckThreads(absl::Duration patience) {
-  return impl_->CheckThreads(patience);
-}
+absl::Status Daemon::CheckThreads(absl::Duration patience) { return impl_->CheckThreads(patience); }
 std::vector<int> Daemon::OwnListeners() const { return impl_->OwnListeners(); }
 void Daemon::KeepListeners() { impl_->KeepListeners(); }
 void Daemon::Stop() { impl_->Stop(); }

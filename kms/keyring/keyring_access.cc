@@ -53,7 +53,10 @@ std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig&
     case Kind::kPassphrasePrompt:
       break;
   }
-  return passphrase(CreateTerminalSecretSource(RingName(keyring), new_wrap.ask));
+  const std::string what = new_wrap.ask == AskTwice::kYes
+                               ? absl::StrCat("a new wrap of ", RingName(keyring))
+                               : RingName(keyring);
+  return passphrase(CreateTerminalSecretSource(what, new_wrap.ask));
 }
 
 std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
@@ -104,19 +107,6 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, co
                                               deadline));
   KEKD_RETURN_IF_ERROR(CheckName(writer->current()->Get()->keyring(), keyring));
   return writer;
-}
-
-absl::Status CheckUnlocks(FileSystem& fs, const Config& config, const KeyringConfig& keyring,
-                          const RingIdentity& expected) {
-  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<FileKeyringStore> store,
-                        FileKeyringStore::Open(StoreOptions(fs, config, keyring),
-                                               FileKeyringStore::Access::kReadOnly));
-  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> ring, store->Load());
-  if (ring->identity().ring_uuid == expected.ring_uuid) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("another keyring lies in ", keyring.directory, " (ring UUID ",
-                   ring->identity().ring_uuid.ToString(), ") than the one that is served (",
-                   expected.ring_uuid.ToString(), "); restart kekd to serve it"));
 }
 
 }  // namespace kekd

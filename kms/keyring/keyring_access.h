@@ -47,12 +47,6 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, co
                                                               const KeyringConfig& keyring,
                                                               absl::Time deadline);
 
-// Whether the configured ways open the ring that is in the folder, and it is the expected one:
-// FailedPrecondition if it is another. Takes no lock and writes nothing. For a kekd that is told to
-// read its configuration again.
-absl::Status CheckUnlocks(FileSystem& fs, const Config& config, const KeyringConfig& keyring,
-                          const RingIdentity& expected);
-
 }  // namespace kekd
 
 #endif  // KEKD_KMS_KEYRING_KEYRING_ACCESS_H_

@@ -44,6 +44,9 @@ class MemoryKeyringStore final : public KeyringStore {
   absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(absl::Span<const Wrap>) override {
     return absl::NotFoundError("no wrap");
   }
+  absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>>) override {
+    return absl::OkStatus();
+  }
   absl::StatusOr<std::shared_ptr<const Keyring>> CommitWithRingKey(
       const Keyring& next, uint64_t expected_generation,
       std::shared_ptr<const RingKey> ring_key) override {
