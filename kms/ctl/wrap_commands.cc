@@ -17,6 +17,7 @@
 #include "base/secret_bytes.h"
 #include "base/status_macros.h"
 #include "kekd/admin/v1/admin.pb.h"
+#include "keystore/backup_log.h"
 #include "keystore/file_keyring_store.h"
 #include "keystore/key_file.h"
 #include "keystore/ring_key_wrapper.h"
@@ -25,6 +26,7 @@
 #include "kms/ctl/commands.h"
 #include "kms/ctl/json_output.h"
 #include "kms/ctl/keyring_reader.h"
+#include "kms/ctl/table.h"
 #include "kms/ctl/table_output.h"
 #include "kms/keyring/keyring_access.h"
 
@@ -39,6 +41,7 @@ struct RingWithKey {
   const KeyringConfig* config = nullptr;
   std::shared_ptr<const Keyring> keyring;
   std::shared_ptr<const RingKey> ring_key;
+  std::vector<BackupLogEntry> backups;  // those that are known here
 };
 
 absl::StatusOr<RingWithKey> ReadRing(const CommandContext& context) {
@@ -51,6 +54,8 @@ absl::StatusOr<RingWithKey> ReadRing(const CommandContext& context) {
   KEKD_ASSIGN_OR_RETURN(ring.keyring, store->Load());
   KEKD_RETURN_IF_ERROR(CheckName(*ring.keyring, *ring.config));
   ring.ring_key = store->ring_key()->Get();
+  absl::StatusOr<std::vector<BackupLogEntry>> backups = store->Backups();
+  if (backups.ok()) ring.backups = *std::move(backups);
   return ring;
 }
 
@@ -131,6 +136,23 @@ absl::Status CheckRemovable(const Keyring& keyring, const std::vector<uint32_t>&
   if (numbers.size() < keyring.ring_key_wraps().size()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       "the last wrap can't be removed: nothing would open the keyring; add another first");
+}
+
+// The backups that the change of the ring key leaves as they are.
+std::string BackupsLeftReadable(const std::vector<BackupLogEntry>& backups) {
+  if (backups.empty()) return "";
+  std::string text =
+      "So does each of these backups, for whoever has what opens it: it holds the keys and the "
+      "former ring key.\n";
+  for (const BackupLogEntry& backup : backups) {
+    absl::StrAppend(&text, "  ", Printable(backup.path), "  generation ", backup.generation, ", ",
+                    FormatMillis(absl::ToUnixMillis(backup.creation_time)), ", opened by ",
+                    backup.shares.has_value() ? absl::StrCat(backup.shares->threshold, " of ",
+                                                             backup.shares->total, " shares")
+                                              : "a passphrase",
+                    "\n");
+  }
+  return text;
 }
 
 CommandResult WrapsResult(const CommandContext& context, const admin::v1::Keyring& keyring,
@@ -229,6 +251,7 @@ absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
       ring.keyring->generation(),
       " and older. If it may be known to others,\nmake and promote a new key version and destroy "
       "those copies.\n");
+  absl::StrAppend(&text, BackupsLeftReadable(ring.backups));
   return WrapsResult(context, response.keyring(), std::move(text));
 }
 
@@ -253,9 +276,17 @@ absl::StatusOr<CommandResult> KeyringNewKeyFile(const CommandContext& context,
 }
 
 absl::StatusOr<CommandResult> KeyringUpgrade(const CommandContext& context,
-                                             const KeyringUpgradeVerb& /*verb*/) {
+                                             const KeyringUpgradeVerb& verb) {
   KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
   const uint16_t before = ring.keyring->format();
+  const BackupCoverage coverage = CoverageOf(*ring.keyring, ring.backups);
+  const bool backed_up = coverage.newest != nullptr && coverage.missing.empty();
+  if (before < Keyring::kFormat && !backed_up && !verb.without_backup) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no verified backup holds all keys of keyring ", ring.config->name,
+        ", and the former format can't be had back without one: 'kekctl keyring backup' makes one; "
+        "--without-backup upgrades all the same"));
+  }
   KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
                         ApplyTransition(context, UpgradeFormat{}, ring.keyring->generation()));
   CommandResult result;

@@ -1,9 +1,11 @@
 """What opens a keyring, as an operator changes it: prompts, credentials, a running kekd, two at once, and kills."""
 
 import os
+import pathlib
 import pty
 import random
 import select
+import shutil
 import signal
 import subprocess
 import threading
@@ -147,6 +149,35 @@ class Wraps(KekctlTestCase):
         self.assertTrue(self.kekctl_json("keyring", "verify")["good"])
         self.unlock_with("{keyFile: '%s'}" % (self.folder / "ring.key"))
         self.assertIn("does not open", self.refused(5, "key", "list"))
+
+    def test_upgrade_of_a_ring_that_an_older_kekd_made(self):
+        golden = pathlib.Path(__file__).parents[2] / "keystore/testdata"
+        shutil.rmtree(self.folder / "ring")
+        shutil.rmtree(self.folder / "state")
+        for folder in ("ring", "state"):
+            (self.folder / folder).mkdir(0o700)
+        for name, place in (("record", "ring/keyring"), ("key", "ring.key"),
+                            ("high-water", "state/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0.high-water")):
+            shutil.copyfile(golden / f"keyring_v1.{name}", self.folder / place)
+            (self.folder / place).chmod(0o600)
+        # It is served and changed as it is.
+        kekd = self.start_kekd()
+        self.kekctl("check", "--count", "3")
+        self.kekctl("key", "create")
+        self.assertEqual(self.kekctl_json("keyring", "show")["format"], 1)
+        self.assertIn("keyring upgrade", self.refused(3, "keyring", "wrap", "add", "--passphrase-file", self.passphrase))
+        self.assertIn("keyring backup", self.refused(3, "keyring", "upgrade"))
+        self.run_kekctl("keyring", "backup", "--out", self.folder / "prod.backup", "--passphrase-file", self.passphrase)
+        self.assertIn("record format 2 now (was 1)", self.kekctl("keyring", "upgrade"))
+        self.refused(3, "keyring", "upgrade")
+        self.kekctl("keyring", "wrap", "add", "--passphrase-file", self.passphrase)
+        self.kekctl("check", "--count", "3")
+        # Which backups a removal leaves readable is said.
+        self.assertIn("prod.backup", self.kekctl("keyring", "wrap", "remove", "2"))
+        kekd.send_signal(signal.SIGTERM)
+        self.assertEqual(kekd.wait(30), 0)
+        shown = self.kekctl_json("keyring", "show")
+        self.assertEqual((shown["format"], shown["ringKeyNumber"], len(shown["versions"])), (2, 2, 5))
 
     def test_of_two_at_once_one_wins_and_the_other_is_told(self):
         self.start_kekd()
