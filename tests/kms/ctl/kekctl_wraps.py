@@ -150,6 +150,15 @@ class Wraps(KekctlTestCase):
         self.unlock_with("{keyFile: '%s'}" % (self.folder / "ring.key"))
         self.assertIn("does not open", self.refused(5, "key", "list"))
 
+    def upgrade(self, expect, *arguments):
+        """The documented procedure."""
+        script = pathlib.Path(__file__).parents[3] / "docs/procedures/upgrade.sh"
+        environment = os.environ | {"KEKCTL": f"{BIN / 'kekctl'} --config {self.config}",
+                                    "INSTALL": f"touch {self.folder}/installed", "RESTART_KEKD": ":"}
+        result = subprocess.run([script, *arguments], env=environment, capture_output=True, text=True, timeout=120)
+        self.assertEqual(result.returncode, expect, result.stdout + result.stderr)
+        return result.stdout
+
     def test_upgrade_of_a_ring_that_an_older_kekd_made(self):
         golden = pathlib.Path(__file__).parents[2] / "keystore/testdata"
         shutil.rmtree(self.folder / "ring")
@@ -167,8 +176,11 @@ class Wraps(KekctlTestCase):
         self.assertEqual(self.kekctl_json("keyring", "show")["format"], 1)
         self.assertIn("keyring upgrade", self.refused(3, "keyring", "wrap", "add", "--passphrase-file", self.passphrase))
         self.assertIn("keyring backup", self.refused(3, "keyring", "upgrade"))
+        self.upgrade(1)
+        self.assertFalse((self.folder / "installed").exists())
         self.run_kekctl("keyring", "backup", "--out", self.folder / "prod.backup", "--passphrase-file", self.passphrase)
-        self.assertIn("record format 2 now (was 1)", self.kekctl("keyring", "upgrade"))
+        self.upgrade(0)
+        self.upgrade(0, "format")
         self.refused(3, "keyring", "upgrade")
         self.kekctl("keyring", "wrap", "add", "--passphrase-file", self.passphrase)
         self.kekctl("check", "--count", "3")
