@@ -17,8 +17,6 @@ set -euo pipefail
 # What opens it: a passphrase, or for "make" '--shares 3/5 --share-dir DIR' and else '--share FILE --share FILE ...'.
 : "${OPENED_BY:=--passphrase-prompt}"
 : "${ACCEPT_GENERATION:=}"
-: "${STOP:=systemctl stop kekd}"
-: "${START:=systemctl start kekd}"
 
 read -r -a opened_by <<<"$OPENED_BY"
 
@@ -28,6 +26,9 @@ case "${1:-}" in
     report=$(run "$KEKCTL" -o json keyring verify --backup "$BACKUP" "${opened_by[@]}")
     if [[ $report == *'"covered": false'* ]]; then
       fail "$BACKUP is good, but does not hold every key of the keyring here; 'backup.sh make' makes a new one"
+    fi
+    if [[ $report != *'"covered": true'* ]]; then
+      fail "$BACKUP is good, but there is no keyring here that it could be compared with; 'kekctl keyring verify' does without"
     fi
     say "$BACKUP is good"
     ;;

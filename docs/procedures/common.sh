@@ -15,6 +15,10 @@
 : "${WAIT:=180}"                                        # seconds until an API server has to be ready with a new file
 # Where the resources lie in etcd, with blanks between; made from RESOURCES if not given.
 : "${ETCD_KEYS:=}"
+# Stop and start kekd on this node. Its socket units go first both times: while one listens, the next call of an API server
+# or of kekctl starts kekd again. They are named kekd*.socket; none need be there, and those that are enabled are started.
+: "${STOP:=systemctl stop 'kekd*.socket' kekd.service}"
+: "${START:=systemctl list-unit-files --state=enabled --no-legend 'kekd*.socket' | cut -d ' ' -f 1 | xargs --no-run-if-empty systemctl start; systemctl start kekd.service}"
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
@@ -145,21 +149,30 @@ etcd_prefixes() {
   done
 }
 
-# expect_stored YES|NO BEGINNING: every value of RESOURCES begins like that in etcd, or none does.
+# beginning_of KEY: the first 1000 bytes of its value in etcd, NULs as blanks. Fails if etcdctl does.
+beginning_of() {
+  # The rest is read too, or else etcdctl would end by SIGPIPE.
+  run "$ETCDCTL" get "$1" --print-value-only | { head -c 1000 && cat >/dev/null; } | tr '\0' ' '
+}
+
+# expect_stored YES|NO BEGINNING...: every value of RESOURCES begins in one of these ways in etcd, or none does. A value
+# that can't be read is neither.
 expect_stored() {
-  local expected=$1 beginning=$2 prefix keys key found listed wrong=0 total=0
+  local expected=$1 beginning prefix keys key value found listed wrong=0 total=0
+  shift
   listed=$(run "$KUBECTL" get "$RESOURCES" --all-namespaces --output name | wc -l)
   for prefix in $(etcd_prefixes); do
     keys=$(run "$ETCDCTL" get "$prefix" --prefix --keys-only)
     for key in $keys; do
+      value=$(beginning_of "$key") || fail "etcdctl could not read $key"
+      [[ -n $value ]] || fail "etcdctl read no value of $key; if it was deleted meanwhile, run this again"
       found=NO
-      # head ends before etcdctl does; what etcdctl then says is of no interest.
-      if [[ $({ run "$ETCDCTL" get "$key" --print-value-only || true; } 2>/dev/null | head -c "${#beginning}" | tr '\0' ' ') == "$beginning" ]]; then
-        found=YES
-      fi
+      for beginning in "$@"; do
+        if [[ $value == "$beginning"* ]]; then found=YES; fi
+      done
       ((++total))
       if [[ $found != "$expected" ]]; then
-        say "$key $([[ $found == YES ]] && echo begins || echo 'does not begin') with $beginning"
+        say "$key $([[ $found == YES ]] && echo begins || echo 'does not begin') with $*"
         ((++wrong))
       fi
     done

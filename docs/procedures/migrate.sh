@@ -4,7 +4,7 @@
 #   migrate.sh to-kekd read      this node's API server learns to read through kekd
 #   migrate.sh to-kekd write     this node's API server writes through kekd, and still reads the other
 #   migrate.sh to-kekd rewrite   writes everything that is stored once more
-#   migrate.sh to-kekd finish    this node's API server forgets the other; refused while something in etcd needs it
+#   migrate.sh to-kekd finish    this node's API server forgets the other; refused while not all is written again
 #   migrate.sh to-other read|write|rewrite|finish    the same in the other direction
 #
 # OTHER is a file with the other provider, copied from the present configuration: its element of the list of providers,
@@ -33,13 +33,31 @@ esac
 [[ -n ${OTHER:-} && -r $OTHER ]] || fail "set OTHER to the file with the other provider"
 [[ $(head -c 2 "$OTHER") == "- " ]] || fail "$OTHER must begin with '- ', as an element of a list"
 
-# What values that need the former provider begin with.
-case $former$(sed -n '1s/^- *\([a-z]*\):.*/ \1/p' "$OTHER") in
-  kekd*) former_prefix=$KMS_PREFIX ;;
-  "other kms") former_prefix=k8s:enc:kms:v2:$(sed -n 's/^ *name: *"\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' "$OTHER"): ;;
-  "other "*) former_prefix=k8s:enc:$(sed -n '1s/^- *\([a-z]*\):.*/\1/p' "$OTHER"):v1: ;;
-  *) fail "$OTHER names no provider in its first line" ;;
-esac
+kind=$(sed -n '1s/^- *\([a-z]*\):.*/\1/p' "$OTHER")
+[[ -n $kind ]] || fail "$OTHER names no provider in its first line"
+
+# other_field NAME: that field of a KMS provider in OTHER.
+other_field() { sed -n "s/^\(.*[^[:alnum:]]\)\{0,1\}$1[\"']\{0,1\}: *[\"']\{0,1\}\([[:alnum:]._-]*\).*/\2/p" "$OTHER" | head -n 1; }
+
+# What values begin with that the new provider wrote: one line for each of its names. What is wrong here finds too few of
+# them; looking for the former's would take what it does not find for written again.
+new_prefixes() {
+  local names version select
+  if [[ $new == kekd ]]; then
+    read -r -a select <<<"$SELECT"
+    names=$(run "$KEKCTL" encryption-config --phase 2 "${select[@]}" | sed -n 's/^ *name: *"\{0,1\}\([^ "]*\)"\{0,1\}$/\1/p')
+    version=v2
+  elif [[ $kind == kms ]]; then
+    names=$(other_field name)
+    version=$(other_field apiVersion)
+  else
+    printf 'k8s:enc:%s:v1:\n' "$kind"
+    return
+  fi
+  [[ -n $names ]] || fail "the name of the new provider is not to be found"
+  # shellcheck disable=SC2086  # a word each
+  printf "k8s:enc:kms:${version:-v1}:%s:\n" $names
+}
 
 case "${2:-}" in
   read)
@@ -53,7 +71,9 @@ case "${2:-}" in
     ;;
   rewrite) rewrite ;;
   finish)
-    expect_stored NO "$former_prefix"
+    prefixes=$(new_prefixes)
+    mapfile -t beginnings <<<"$prefixes"
+    expect_stored YES "${beginnings[@]}"
     install_config "$new" identity
     apply_config
     ;;

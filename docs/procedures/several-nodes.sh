@@ -19,8 +19,6 @@ set -euo pipefail
 : "${KEYRING:=/var/lib/kekd/prod/keyring}"
 : "${KEY_FILE:=/etc/kekd/prod.key}"
 : "${OWNER:=root}"
-: "${STOP:=systemctl stop kekd}"
-: "${START:=systemctl start kekd}"
 
 how=${1:-}
 if [[ $how != join && $how != take ]]; then
@@ -51,7 +49,15 @@ put() {
 
 # The copies lie where only this user sees them.
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+clean_up() {
+  if [[ -e $work/before ]]; then
+    rm -f "$work/keyring" "$work/key"
+    say "the keyring that was here before is kept as $work/before"
+  else
+    rm -rf "$work"
+  fi
+}
+trap clean_up EXIT
 run "$FETCH" "$FROM_KEYRING" "$work/keyring"
 run "$FETCH" "$FROM_KEY_FILE" "$work/key"
 
@@ -59,16 +65,19 @@ if [[ $how == take ]]; then
   cmp --silent "$work/key" "$KEY_FILE" || fail "the key files differ: is that the same keyring? Nothing was changed"
   # Two copies that were changed apart from each other have other key_ids for the same version: never throw one away whose
   # key_ids are in use. They stand in clear in the record.
+  listed=$(run "$KEKCTL" --output json key list) || fail "kekctl could not list the keys of this node's keyring. Nothing was changed"
+  key_ids=$(sed -n 's/.*"keyId": "\(.*\)".*/\1/p' <<<"$listed")
+  [[ -n $key_ids ]] || fail "kekctl listed no keys of this node's keyring. Nothing was changed"
   while read -r key_id; do
     grep --quiet --text --fixed-strings "$key_id" "$work/keyring" ||
       fail "the other node's keyring has no $key_id, which this node's has: they were changed apart from each other. Nothing was changed"
-  done < <(run "$KEKCTL" --output json key list | sed -n 's/.*"keyId": "\(.*\)".*/\1/p')
-  cp "$KEYRING" "$work/before"
+  done <<<"$key_ids"
 fi
 
 # A keyring is not exchanged under a kekd that runs.
 say "stopping kekd ..."
 bash -c "$STOP"
+if [[ $how == take ]]; then cp "$KEYRING" "$work/before"; fi
 put "$work/keyring" "$KEYRING"
 if [[ $how == join ]]; then
   put "$work/key" "$KEY_FILE"
@@ -89,3 +98,4 @@ if ! wait_until_serves; then
 fi
 say "kekd serves this keyring:"
 run "$KEKCTL" key list
+rm -f "$work/before"

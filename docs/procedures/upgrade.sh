@@ -15,7 +15,9 @@ set -euo pipefail
 : "${RESTART_KEKD:=systemctl restart kekd}"       # and returns when it is ready
 
 check_backups() {
-  if run "$KEKCTL" -o json status | grep --quiet 'verified backup'; then
+  local status
+  status=$(run "$KEKCTL" -o json status) || fail "kekctl can't tell whether the backups hold every key"
+  if [[ $status == *'verified backup'* ]]; then
     fail "a key of the keyring is in no verified backup ('kekctl status' says which); run 'backup.sh make' first"
   fi
 }

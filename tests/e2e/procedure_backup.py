@@ -55,6 +55,10 @@ class RestoreDrill(ClusterTestCase):
         code, _, stderr = self.node.run("backup.sh", "verify", OPENED_BY=self.shares(), **self.environment)
         self.assertEqual(code, 1)
         self.assertIn("does not hold every key", stderr)
+        # Where there is nothing to compare it with, it is not said to hold every key.
+        code, _, stderr = self.node.run("backup.sh", "verify", KEKCTL="echo '{\"current\": null}' #", **self.environment)
+        self.assertEqual(code, 1)
+        self.assertIn("no keyring here", stderr)
 
     def test_3_everything_is_lost_and_comes_back(self):
         self.cluster.destroy()

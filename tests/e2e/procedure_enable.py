@@ -52,6 +52,13 @@ class EnableAndDisable(ClusterTestCase):
         code, _, stderr = self.node.run("disable.sh", "check", ETCD_KEYS="/elsewhere/")
         self.assertEqual(code, 1)
         self.assertIn("set ETCD_KEYS", stderr)
+        # Nor does one that can't read what it looks at.
+        etcdctl = self.node.environment["ETCDCTL"]
+        for unreadable in ("exit 3", ":"):
+            lists_only = f'f() {{ case "$*" in *value-only*) {unreadable} ;; *) {etcdctl} "$@" ;; esac; }}; f'
+            code, _, stderr = self.node.run("disable.sh", "check", ETCDCTL=lists_only)
+            self.assertEqual(code, 1)
+            self.assertRegex(stderr, r"could not read /registry/secrets/|read no value of /registry/secrets/")
         # Nobody restarts the API server: that it is ready must not be taken for ready with the new file.
         code, _, stderr = self.node.run("enable.sh", "read", RESTART=":", WAIT="1")
         self.assertEqual(code, 1)

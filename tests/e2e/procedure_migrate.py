@@ -64,11 +64,25 @@ class Migrate(ClusterTestCase):
         self.assertEqual(self.stored_under(), {former: len(_SECRETS) - 1, new: 1})
         code, _, stderr = self.node.run("migrate.sh", direction, "finish", OTHER=str(self.other[kind]))
         self.assertEqual(code, 1)
-        self.assertIn(f"kept-1 begins with {former.decode().removesuffix('key1:').removesuffix('kekd-e2e:')}", stderr)
+        self.assertIn(f"kept-1 does not begin with {new.decode().removesuffix('key1:')}", stderr)
 
         self.step(direction, "rewrite", kind)
         self.assertEqual(self.stored_under(), {new: len(_SECRETS)})
         self.step(direction, "finish", kind)
+
+    def test_0_nothing_is_removed_that_is_not_understood(self):
+        before = self.server.encryption_config.read_text()
+        other = self.cluster.folder / "other.yaml"
+        for name in ("    apiVersion: v2\n    name: 'old'", '    apiVersion: v2\n    name: "old"  # comment', "    name: old"):
+            other.write_text(f"- kms:\n{name}\n    endpoint: unix:///run/old.sock\n")
+            version = "v2" if "apiVersion" in name else "v1"
+            for direction, new in (("to-kekd", _KEKD.decode()), ("to-other", f"k8s:enc:kms:{version}:old:")):
+                code, _, stderr = self.node.run("migrate.sh", direction, "finish", OTHER=str(other))
+                self.assertEqual(code, 1)
+                self.assertIn(f"kept-1 does not begin with {new}\n", stderr)
+        code, _, stderr = self.node.run("migrate.sh", "to-kekd", "finish", OTHER=str(other), KEKCTL="false")
+        self.assertEqual(code, 1)
+        self.assertEqual(self.server.encryption_config.read_text(), before)
 
     def test_1_aescbc_to_kekd(self):
         self.migrate("to-kekd", "aescbc")

@@ -1,5 +1,6 @@
 """docs/procedures/several-nodes.sh: two control plane nodes, each with an API server and a kekd, on one etcd and one keyring."""
 
+import os
 import shutil
 
 from harness.api_server import secret_text
@@ -103,6 +104,11 @@ class SeveralNodes(ClusterTestCase):
         code, _, stderr = self.node.run("several-nodes.sh", "take", **self.origin)
         self.assertEqual(code, 1)
         self.assertRegex(stderr, r"has no e2e\.3\.[0-9a-f]{32}, which this node's has")
+        # Nor is it thrown away where nobody can tell its key_ids.
+        for kekctl in ("false", "echo {} #"):
+            code, _, stderr = self.node.run("several-nodes.sh", "take", **{**self.origin, "KEKCTL": kekctl})
+            self.assertEqual(code, 1)
+            self.assertRegex(stderr, "(could not list the|listed no) keys of this node's keyring")
         self.assertEqual(self.second_kekd.kekctl_json("key", "list"), here)
         self.assertEqual(self.second_kekd.process.pid, pid)
 
@@ -112,7 +118,37 @@ class SeveralNodes(ClusterTestCase):
         shutil.copy2(self.second_kekd.keyring_folder() / "keyring", older)
         self.second_kekd.kekctl("key", "promote", "3")
         here = self.second_kekd.kekctl_json("key", "list")
-        code, _, stderr = self.node.run("several-nodes.sh", "take", **{**self.origin, "FROM_KEYRING": str(older), "WAIT": "2"})
+        keyring = (self.second_kekd.keyring_folder() / "keyring").read_bytes()
+        kept = self.cluster.folder / "kept"
+        kept.mkdir()
+        code, _, stderr = self.node.run(
+            "several-nodes.sh", "take", **{**self.origin, "FROM_KEYRING": str(older), "WAIT": "2", "TMPDIR": str(kept)})
         self.assertEqual(code, 1)
         self.assertIn("has the former again", stderr)
         self.assertEqual(self.second_kekd.kekctl_json("key", "list"), here)
+        # Until all is well there is one more copy of what was here, and of nothing else.
+        self.assertEqual([path.read_bytes() for path in kept.glob("*/*")], [keyring])
+        self.assertRegex(stderr, f"is kept as {kept}/.*/before")
+
+    def test_8_socket_units_are_stopped_before_kekd_and_started_before_it(self):
+        log = self.cluster.folder / "systemctl.log"
+        programs = self.cluster.folder / "programs"
+        programs.mkdir()
+        systemctl = programs / "systemctl"
+        systemctl.write_text(f"""#!/bin/bash
+printf '%s\\n' "$*" >>{log}
+case "$*" in
+  list-unit-files*) printf '%s enabled enabled\\n' kekd-admin.socket kekd.socket ;;
+  stop*) {self.node.environment["STOP"]} ;;
+  "start kekd.service") {self.node.environment["START"]} ;;
+esac
+""")
+        systemctl.chmod(0o755)
+        current = {**self.origin, "FROM_KEYRING": str(self.second_kekd.keyring_folder() / "keyring")}
+        self.node.must_run("several-nodes.sh", "take", **{
+            **current, "STOP": "", "START": "", "PATH": f"{programs}:{os.environ['PATH']}"})
+        self.assertEqual(log.read_text().splitlines(), [
+            "stop kekd*.socket kekd.service",
+            "list-unit-files --state=enabled --no-legend kekd*.socket",
+            "start kekd-admin.socket kekd.socket",
+            "start kekd.service"])
