@@ -91,12 +91,34 @@ absl::StatusOr<SecretBytes> Unprotect(const BackupHeader& header, const BackupUn
   return DerivePassphraseKey(passphrase, *kdf);
 }
 
-absl::Status DoesNotOpen(const BackupHeader& header, const BackupUnlock& unlock) {
+// InvalidArgument if it is not the secret of this backup.
+absl::StatusOr<SecretBytes> Unseal(const SealedBackup& sealed, const BackupHeader& header,
+                                   const SecretBytes& secret, const RandomSource& random) {
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> cipher,
+                        PayloadCipher(secret, header.backup_id, random));
+  return cipher->Decrypt(sealed.payload, AsBytes(AssociatedData(sealed.authenticated)));
+}
+
+// Names the share without which the others open the backup, if there are enough of them.
+absl::Status SharesDoNotOpen(const SealedBackup& sealed, const BackupHeader& header,
+                             absl::Span<const BackupShare> shares, const RandomSource& random) {
+  const auto& numbers = std::get<ShareNumbers>(header.protection);
+  for (size_t i = 0; i < numbers.threshold && shares.size() > numbers.threshold; ++i) {
+    KEKD_ASSIGN_OR_RETURN(
+        const SecretBytes secret,
+        CombineBackupShares(shares, header.backup_id, numbers.threshold, numbers.total, i));
+    if (Unseal(sealed, header, secret, random).ok()) return DoesNotFit(shares[i]);
+  }
+  return absl::DataLossError(
+      "the shares do not open this backup, although they say that they are its own: somebody has "
+      "altered one of them, or the backup");
+}
+
+absl::Status DoesNotOpen(const SealedBackup& sealed, const BackupHeader& header,
+                         const BackupUnlock& unlock, const RandomSource& random) {
   const auto* const source = std::get_if<const SecretSource*>(&unlock);
   if (source == nullptr) {
-    return absl::DataLossError(
-        "the shares do not open this backup, although they say that they are its own: somebody "
-        "has altered one of them, or the backup");
+    return SharesDoNotOpen(sealed, header, std::get<absl::Span<const BackupShare>>(unlock), random);
   }
   return absl::InvalidArgumentError(absl::StrCat(
       (*source)->Describe(), " does not open the backup of ",
@@ -152,12 +174,15 @@ absl::StatusOr<OpenedBackup> OpenBackup(ByteView bytes, const BackupUnlock& unlo
   OpenedBackup opened;
   opened.header = std::move(sealed.header);
   KEKD_ASSIGN_OR_RETURN(const SecretBytes secret, Unprotect(opened.header, unlock));
-  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> cipher,
-                        PayloadCipher(secret, opened.header.backup_id, random));
-  const absl::StatusOr<SecretBytes> payload =
-      cipher->Decrypt(sealed.payload, AsBytes(AssociatedData(sealed.authenticated)));
-  if (absl::IsInvalidArgument(payload.status())) return DoesNotOpen(opened.header, unlock);
+  const absl::StatusOr<SecretBytes> payload = Unseal(sealed, opened.header, secret, random);
+  if (absl::IsInvalidArgument(payload.status())) {
+    return DoesNotOpen(sealed, opened.header, unlock, random);
+  }
   KEKD_RETURN_IF_ERROR(payload.status());
+  if (const auto* const shares = std::get_if<absl::Span<const BackupShare>>(&unlock)) {
+    const auto& numbers = std::get<ShareNumbers>(opened.header.protection);
+    KEKD_RETURN_IF_ERROR(CheckSurplusShares(*shares, numbers.threshold, secret));
+  }
   const ByteView content = payload->Reveal(SecretAccessToken());
   if (content.size() < RingKey::kBytes) return absl::DataLossError("the backup is empty");
   KEKD_ASSIGN_OR_RETURN(opened.ring_key,

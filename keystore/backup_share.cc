@@ -209,8 +209,8 @@ absl::StatusOr<BackupShare> ParseShare(ByteView text, absl::string_view source) 
 }
 
 absl::StatusOr<SecretBytes> CombineBackupShares(absl::Span<const BackupShare> shares,
-                                                const Uuid& id, uint32_t threshold,
-                                                uint32_t total) {
+                                                const Uuid& id, uint32_t threshold, uint32_t total,
+                                                std::optional<size_t> left_out) {
   const std::string expected(AsText(id.bytes().first(BackupShare::kIdBytes)));
   std::vector<ShamirShare> chosen;
   for (size_t i = 0; i < shares.size(); ++i) {
@@ -227,7 +227,7 @@ absl::StatusOr<SecretBytes> CombineBackupShares(absl::Span<const BackupShare> sh
                                                        " and ", share.source));
       }
     }
-    if (chosen.size() == threshold) continue;
+    if (chosen.size() == threshold || i == left_out) continue;
     chosen.push_back({share.secret.index, share.secret.value.Clone()});
   }
   if (chosen.size() < threshold) {
@@ -236,6 +236,28 @@ absl::StatusOr<SecretBytes> CombineBackupShares(absl::Span<const BackupShare> sh
                      " given, and ", threshold, " of the ", total, " are needed"));
   }
   return CombineShares(chosen);
+}
+
+absl::Status CheckSurplusShares(absl::Span<const BackupShare> shares, uint32_t threshold,
+                                const SecretBytes& secret) {
+  if (shares.size() <= threshold) return absl::OkStatus();
+  for (const BackupShare& surplus : shares.subspan(threshold)) {
+    std::vector<ShamirShare> chosen;
+    for (const BackupShare& share : shares.subspan(1, threshold - 1)) {
+      chosen.push_back({share.secret.index, share.secret.value.Clone()});
+    }
+    chosen.push_back({surplus.secret.index, surplus.secret.value.Clone()});
+    KEKD_ASSIGN_OR_RETURN(const SecretBytes combined, CombineShares(chosen));
+    if (!SecretBytes::ConstantTimeEquals(combined, secret)) return DoesNotFit(surplus);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status DoesNotFit(const BackupShare& share) {
+  return absl::DataLossError(
+      absl::StrCat(share.source,
+                   " does not fit the other shares, which open this backup, although "
+                   "it says that it is of it: somebody has altered it"));
 }
 
 }  // namespace kekd

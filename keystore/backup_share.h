@@ -2,9 +2,12 @@
 #ifndef KEKD_KEYSTORE_BACKUP_SHARE_H_
 #define KEKD_KEYSTORE_BACKUP_SHARE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -42,10 +45,19 @@ absl::StatusOr<SecretBytes> ShareWords(const BackupShare& share);
 // wrong letter or two exchanged words would explain that; Unimplemented if a newer kekd made it.
 absl::StatusOr<BackupShare> ParseShare(ByteView text, absl::string_view source);
 
-// The secret that was shared when the backup `id` was made. InvalidArgument, naming the source, if
-// a share is of another backup or there twice, and if there are less than `threshold`.
+// The secret that was shared when the backup `id` was made, from the first `threshold` of the
+// shares, or of those but the one at `left_out`. InvalidArgument, naming the source, if a share is
+// of another backup or there twice, and if there are less than `threshold`.
 absl::StatusOr<SecretBytes> CombineBackupShares(absl::Span<const BackupShare> shares,
-                                                const Uuid& id, uint32_t threshold, uint32_t total);
+                                                const Uuid& id, uint32_t threshold, uint32_t total,
+                                                std::optional<size_t> left_out = std::nullopt);
+
+// Whether each share behind the first `threshold`, of which `secret` was combined, would have given
+// the same in the place of one of these. DataLoss that names the source of one that would not.
+absl::Status CheckSurplusShares(absl::Span<const BackupShare> shares, uint32_t threshold,
+                                const SecretBytes& secret);
+// What is said of a share that does not fit the others.
+absl::Status DoesNotFit(const BackupShare& share);
 
 }  // namespace kekd
 

@@ -198,6 +198,22 @@ TEST_F(BackupTest, AlteredShareOfTheRightBackupDoesNotOpenIt) {
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("altered")));
 }
 
+TEST_F(BackupTest, AlteredShareIsNamedWhereTheOthersOpenIt) {
+  for (size_t altered = 0; altered < 3; ++altered) {
+    SCOPED_TRACE(altered);
+    NewBackup backup = WithShares();
+    KEKD_EXPECT_OK(Open(backup.bytes, absl::MakeConstSpan(backup.shares)));
+    backup.shares[altered].secret.value.RevealMutable(SecretAccessToken())[5] ^= 1;
+    EXPECT_THAT(Open(backup.bytes, absl::MakeConstSpan(backup.shares)),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         HasSubstr(absl::StrCat("share ", altered + 1, " does not fit"))));
+    // Two altered ones of three can't be told.
+    backup.shares[(altered + 1) % 3].secret.value.RevealMutable(SecretAccessToken())[5] ^= 1;
+    EXPECT_THAT(Open(backup.bytes, absl::MakeConstSpan(backup.shares)),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("altered one of them")));
+  }
+}
+
 TEST_F(BackupTest, EveryDamagedByteIsNoticedWithoutOpening) {
   const std::string good = WithShares().bytes;
   KEKD_ASSERT_OK(ParseBackup(AsBytes(good)));
