@@ -29,7 +29,14 @@ std::string DescribeRingThere(const Options& options, const Keyring& restored) {
                       ", of generation ", there->generation());
 }
 
-// AlreadyExists if there is a ring, or what is left of one.
+// Whether another process has the ring's lock. Without making the lock file, nor writing into it.
+bool IsInUse(const Options& options) {
+  const std::string path = JoinPath(options.directory, "keyring.lock");
+  if (!options.fs->GetInfo(path).ok()) return false;
+  return absl::IsUnavailable(options.fs->Lock(path, 0600).status());
+}
+
+// AlreadyExists if there is a ring, or what is left of one. Writes nothing.
 absl::Status ExpectNoRing(const Options& options, const Keyring& restored) {
   const absl::StatusOr<std::vector<uint64_t>> kept = KeptGenerations(options);
   if (!kept.ok() && !absl::IsNotFound(kept.status())) return kept.status();
@@ -37,14 +44,13 @@ absl::Status ExpectNoRing(const Options& options, const Keyring& restored) {
   if (!found.ok() && !absl::IsNotFound(found)) return found;
   const bool has_copies = kept.ok() && !kept->empty();
   if (!found.ok() && !has_copies) return absl::OkStatus();
-  const bool in_use = absl::IsUnavailable(LockFolder(options).status());
-  return absl::AlreadyExistsError(
-      absl::StrCat("there is a keyring in ", options.directory, " already (",
-                   DescribeRingThere(options, restored), "); the backup is of generation ",
-                   restored.generation(), ". Nothing was changed. ",
-                   in_use ? "kekd, or another kekctl, is using it: stop that first. " : "",
-                   "To put the backup in its place, move the folder ", options.directory,
-                   " away and run this again"));
+  return absl::AlreadyExistsError(absl::StrCat(
+      "there is a keyring in ", options.directory, " already (",
+      DescribeRingThere(options, restored), "); the backup is of generation ",
+      restored.generation(), ". Nothing was changed. ",
+      IsInUse(options) ? "kekd, or another kekctl, is using it: stop that first. " : "",
+      "To put the backup in its place, move the folder ", options.directory,
+      " away and run this again"));
 }
 
 struct Mark {

@@ -27,6 +27,7 @@ using ::kekd::testing::TestFileExists;
 using ::kekd::testing::TestRing;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class FileKeyringRestoreTest : public ::testing::Test {
  protected:
@@ -107,6 +108,19 @@ TEST_F(FileKeyringRestoreTest, LeavesARingThatIsThereAlone) {
   EXPECT_THAT(Restore(), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("older copies")));
   EXPECT_EQ(ReadTestFile(ring_.generation(2)), there);
   EXPECT_FALSE(TestFileExists(ring_.record()));
+}
+
+TEST_F(FileKeyringRestoreTest, CheckWritesNothing) {
+  const std::string lock = ring_.directory() + "/keyring.lock";
+  std::filesystem::remove(lock);
+  EXPECT_THAT(FileKeyringStore::CheckCanRestore(ring_.Options(), request_),
+              StatusIs(absl::StatusCode::kAlreadyExists, Not(HasSubstr("stop that first"))));
+  EXPECT_FALSE(TestFileExists(lock));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<FileKeyringStore> store, ring_.Open());
+  const std::string holder = ReadTestFile(lock);
+  EXPECT_THAT(FileKeyringStore::CheckCanRestore(ring_.Options(), request_),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("stop that first")));
+  EXPECT_EQ(ReadTestFile(lock), holder);
 }
 
 TEST_F(FileKeyringRestoreTest, OlderThanTheHighWaterFileNeedsAWord) {
