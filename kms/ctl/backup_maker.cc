@@ -42,7 +42,7 @@ class NewFiles final {
       return absl::AlreadyExistsError(
           absl::StrCat(path, " exists already; nothing is overwritten"));
     }
-    KEKD_RETURN_IF_ERROR(made);
+    if (!made.ok()) return RemoveIfMade(path, content, made);
     paths_.push_back(path);
     return absl::OkStatus();
   }
@@ -50,6 +50,19 @@ class NewFiles final {
   void Keep() { paths_.clear(); }
 
  private:
+  // The error may have come after the file got its name: it says so then, and what becomes of it is
+  // added. Another's file at that place has another content.
+  absl::Status RemoveIfMade(const std::string& path, ByteView content, const absl::Status& error) {
+    const absl::StatusOr<SecretBytes> there = fs_.ReadSecretFile(path, content.size(), nullptr);
+    if (!there.ok() || AsText(there->Reveal(SecretAccessToken())) != AsText(content)) return error;
+    const absl::Status removed = fs_.Remove(path);
+    fs_.SyncDirectory(DirectoryOf(path)).IgnoreError();
+    return absl::Status(
+        error.code(),
+        absl::StrCat(error.message(),
+                     removed.ok() ? "; it was removed again" : "; it has to be removed by hand"));
+  }
+
   FileSystem& fs_;
   std::vector<std::string> paths_;
 };
