@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -7,6 +8,8 @@
 #include "base/status_macros.h"
 #include "keystore/backup.h"
 #include "keystore/file_keyring_store.h"
+#include "keystore/high_water.h"
+#include "kms/admin_view/keyring_view.h"
 #include "kms/ctl/admin_client.h"
 #include "kms/ctl/backup_maker.h"
 #include "kms/ctl/backup_opener.h"
@@ -39,9 +42,14 @@ absl::StatusOr<BackupLogEntry> VerifiedEntry(const CommandContext& context,
 // Compares the backup with the keyring that is here, and writes down that it was verified.
 void CompareWithCurrent(const CommandContext& context, const KeyringConfig& keyring,
                         const OpenedBackup& opened, BackupReport& report) {
+  // A drill on another host: there is nothing to be compared or written down. Whatever else is
+  // missing (a key file) is an error of the keyring that is here.
+  const absl::Status found = context.fs->GetInfo(JoinPath(keyring.directory, "keyring")).status();
+  if (absl::IsNotFound(found)) return;
+  report.compares = true;
+  report.recorded = found;
+  if (!found.ok()) return;
   const absl::StatusOr<RecordOnDisk> here = ReadRecordOnDisk(context, keyring);
-  // A drill on another host: there is nothing to be compared or written down.
-  if (absl::IsNotFound(here.status())) return;
   report.recorded = here.status();
   if (!here.ok()) return;
   if (!(here->keyring->identity() == opened.keyring->identity())) {
@@ -68,14 +76,36 @@ absl::Status ExpectName(const OpenedBackup& opened, const KeyringConfig& keyring
                    keyring.name, "\"; nothing was changed"));
 }
 
+// A kekd that runs answers far sooner.
+constexpr absl::Duration kAnswerTime = absl::Seconds(2);
+
 // kekd goes on with the keyring that it has in memory, wherever its files are.
 absl::Status ExpectNoKekd(const CommandContext& context) {
   const absl::StatusOr<AdminClient> kekd = AdminClient::Connect(*context.config);
   if (absl::IsNotFound(kekd.status())) return absl::OkStatus();
   KEKD_RETURN_IF_ERROR(kekd.status());
+  // systemd's socket units take connections for a kekd that is stopped, and start it for them.
+  if (absl::IsDeadlineExceeded(kekd->GetStatus(absl::Now() + kAnswerTime).status())) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "somebody holds the admin socket ", context.config->admin_socket.path,
+        ", but kekd does not answer: stop kekd.socket and kekd-admin.socket too. Nothing was "
+        "changed"));
+  }
   return absl::FailedPreconditionError(
       "kekd is running, and would go on with the keyring that it has in memory: stop it first. "
       "Nothing was changed");
+}
+
+// What the caller's word lets the backup in against.
+std::optional<RestoreReport::Overruled> FindOverruled(
+    FileSystem& fs, const Config& config, const FileKeyringStore::RestoreRequest& request) {
+  if (!request.accepted_generation.has_value()) return std::nullopt;
+  const Uuid& uuid = request.keyring->identity().ring_uuid;
+  const absl::StatusOr<HighWater> mark =
+      ReadHighWater(fs, HighWaterPath(config.state_directory, uuid), uuid, *request.ring_key);
+  if (absl::IsDataLoss(mark.status())) return RestoreReport::Overruled{};
+  if (!mark.ok() || request.keyring->generation() >= mark->accepted) return std::nullopt;
+  return RestoreReport::Overruled{mark->highest};
 }
 
 }  // namespace
@@ -134,6 +164,7 @@ absl::StatusOr<CommandResult> KeyringRestore(const CommandContext& context,
       FileKeyringStore::CheckCanRestore(StoreOptions(fs, *context.config, *keyring), request));
   KEKD_RETURN_IF_ERROR(ExpectNoKekd(context));
   KEKD_RETURN_IF_ERROR(ExpectFoldersForRing(fs, *context.config, *keyring));
+  report.overruled = FindOverruled(fs, *context.config, request);
   NewKeyFiles key_files(fs);
   KEKD_RETURN_IF_ERROR(key_files.MakeMissing(*keyring));
   absl::StatusOr<FileKeyringStore::Restored> restored =
@@ -148,6 +179,8 @@ absl::StatusOr<CommandResult> KeyringRestore(const CommandContext& context,
   report.generation = restored->generation;
   report.new_wraps = restored->new_wraps;
   report.new_key_files = key_files.Keep();
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> keyring_now, restored->store->Load());
+  report.keyring = KeyringToView(*keyring_now, nullptr);
   const absl::StatusOr<BackupLogEntry> entry = VerifiedEntry(context, opened, verb.backup);
   report.backup.recorded = entry.ok() ? restored->store->RecordBackup(*entry) : entry.status();
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "kms/ctl/table.h"
 
@@ -51,6 +52,29 @@ std::string WhatToDo(const BackupReport& report) {
          "the\nbackup apart from them and from etcd's backups.\n";
 }
 
+// Removing a wrap makes a new ring key. A backup from before has the old one, with the wrap.
+std::string WrapsThatOpen(const admin::v1::Keyring& keyring) {
+  std::string text =
+      "\nEach of these opens it now, also what was removed after the backup was made:\n";
+  for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
+    absl::StrAppend(&text, absl::StrFormat("  wrap %-8u", wrap.number()), wrap.type(), " ",
+                    Printable(wrap.reference()), wrap.node().empty() ? "" : " on ",
+                    Printable(wrap.node()), "\n");
+  }
+  return absl::StrCat(text,
+                      "Remove those that are no longer to open it ('kekctl keyring wrap remove'), "
+                      "and make a\nnew backup.\n");
+}
+
+std::string DescribeOverruled(const RestoreReport::Overruled& overruled) {
+  if (overruled.generation.has_value()) {
+    return absl::StrCat("  given up     generation ", *overruled.generation,
+                        ", which was committed here: '--accept-generation' overruled it\n");
+  }
+  return "  given up     what the high-water file said, which can't be checked:\n"
+         "               '--accept-generation' overruled it\n";
+}
+
 }  // namespace
 
 std::string BackupText(const BackupReport& report) {
@@ -69,7 +93,9 @@ std::string VerifiedBackupText(const BackupReport& report) {
   std::string text = absl::StrCat("backup ", Printable(report.path), " of keyring ",
                                   report.header.ring.name, "\n", Facts(report));
   if (!CheckProofs(report.proofs).ok()) return text;
-  if (!report.current.has_value()) {
+  if (!report.current.has_value() && report.compares) {
+    absl::StrAppend(&text, "\nIt is good. It was not compared with the keyring here.\n");
+  } else if (!report.current.has_value()) {
     absl::StrAppend(&text, "\nIt is good. Its keyring is not here to be compared with.\n");
   } else if (report.current->missing.empty()) {
     absl::StrAppend(&text, "\nIt is good, and holds every key of the keyring here (generation ",
@@ -97,18 +123,19 @@ std::string RestoredText(const RestoreReport& report) {
   for (const std::string& path : report.new_key_files) {
     absl::StrAppend(&text, "  key file     ", Printable(path), " (new)\n");
   }
-  return absl::StrCat(text,
+  if (report.overruled.has_value()) absl::StrAppend(&text, DescribeOverruled(*report.overruled));
+  return absl::StrCat(text, WrapsThatOpen(report.keyring),
                       "\nStart kekd now, and look at 'kekctl status'. What was encrypted by key "
                       "versions made after\nthe backup can't be read.\n");
 }
 
 void NoteUnrecorded(const BackupReport& report, CommandResult& result) {
-  if (report.recorded.ok()) return;
+  if (!report.recorded.has_value() || report.recorded->ok()) return;
   result.note = absl::StrCat(
-      "the backup is good, but could not be written down, so that 'kekctl "
-      "status' does not know of it: ",
-      report.recorded.message());
-  result.exit_code = ExitCodeOf(report.recorded);
+      "the backup is good, but could not be ",
+      report.compares && !report.current.has_value() ? "compared with the keyring here, nor " : "",
+      "written down, so that 'kekctl status' does not know of it: ", report.recorded->message());
+  result.exit_code = ExitCodeOf(*report.recorded);
 }
 
 }  // namespace kekd

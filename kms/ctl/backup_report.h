@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kekd/admin/v1/admin.pb.h"
 #include "keystore/backup.h"
 
 namespace kekd {
@@ -18,8 +19,11 @@ struct BackupReport {
   std::vector<VersionProof> proofs;      // of every version that may decrypt
   std::vector<std::string> share_files;  // that were written
   bool showed_words = false;             // the shares were shown as words
-  absl::Status recorded;                 // in the list of backups; else why it is not
-  // The keyring that is here, if it is the one that was backed up.
+  // In the list of backups, else why it is not; nothing where it was not tried, as there is no
+  // keyring here.
+  std::optional<absl::Status> recorded;
+  bool compares = false;  // with the keyring that is here; see `current`
+  // The keyring that is here, if it could be opened and is the one that was backed up.
   struct Current {
     uint64_t generation = 0;
     std::vector<uint32_t> missing;  // versions that may decrypt and are not in the backup
@@ -33,6 +37,14 @@ struct RestoreReport {
   uint64_t generation = 0;                 // of the keyring that is there now
   std::vector<std::string> new_wraps;      // what opens it and did not open the backup's
   std::vector<std::string> new_key_files;  // that were made
+  // All that open it now, also those that were removed after the backup was made.
+  admin::v1::Keyring keyring;
+  // The word of the caller let the backup in although a later generation was committed here, or
+  // the high-water file that tells of one could not be checked.
+  struct Overruled {
+    std::optional<uint64_t> generation;  // the highest; nothing if it can't be told
+  };
+  std::optional<Overruled> overruled;
 };
 
 }  // namespace kekd

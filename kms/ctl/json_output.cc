@@ -122,7 +122,7 @@ Json BackupObject(const BackupReport& report) {
           {"shareFiles", report.share_files},
           {"versions", std::move(versions)},
           {"current", std::move(current)},
-          {"recorded", report.recorded.ok()}};
+          {"recorded", report.recorded.has_value() ? Json(report.recorded->ok()) : Json(nullptr)}};
 }
 
 // The newest verified backup as kekd knows it.
@@ -202,11 +202,22 @@ std::string InitJson(const admin::v1::Keyring& keyring, const std::string& direc
 std::string BackupJson(const BackupReport& report) { return Dump(BackupObject(report)); }
 
 std::string RestoreJson(const RestoreReport& report) {
+  Json wraps = Json::array();
+  for (const admin::v1::Wrap& wrap : report.keyring.ring_key_wraps()) {
+    wraps.push_back(WrapObject(wrap));
+  }
+  Json overruled = nullptr;
+  if (report.overruled.has_value()) {
+    const std::optional<uint64_t>& generation = report.overruled->generation;
+    overruled = {{"generation", generation.has_value() ? Json(*generation) : Json(nullptr)}};
+  }
   return Dump(Json{{"keyring", report.backup.header.ring.name},
                    {"directory", report.directory},
                    {"generation", report.generation},
                    {"newUnlocks", report.new_wraps},
                    {"newKeyFiles", report.new_key_files},
+                   {"wraps", std::move(wraps)},
+                   {"overruled", std::move(overruled)},
                    {"backup", BackupObject(report.backup)}});
 }
 
