@@ -2,12 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include <memory>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "keystore/share_words.h"
 
 namespace kekd {
 namespace {
@@ -29,25 +35,117 @@ absl::Status WriteAll(int fd, ByteView bytes) {
   return absl::OkStatus();
 }
 
-absl::Status WaitForEnter(int fd) {
-  char c = 0;
-  while (c != '\n') {
+constexpr uint8_t kInterrupt = 3;  // Ctrl-C
+constexpr uint8_t kQuit = 28;      // Ctrl-backslash
+
+// As long as this lives no key ends the process, nor does a terminal that goes away: a share would
+// stay on the screen, and the backup behind. Ctrl-C and Ctrl-backslash end the line that is typed
+// instead, and are in it.
+class SignalsOff final {
+ public:
+  static absl::StatusOr<std::unique_ptr<SignalsOff>> On(int fd) {
+    std::unique_ptr<SignalsOff> off(new SignalsOff(fd));
+    if (tcgetattr(fd, &off->before_) != 0) return PosixError(errno, "tcgetattr of the terminal");
+    termios quiet = off->before_;
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ISIG);
+    quiet.c_lflag |= ICANON;
+    quiet.c_cc[VEOL] = kInterrupt;
+    quiet.c_cc[VEOL2] = kQuit;
+    if (tcsetattr(fd, TCSAFLUSH, &quiet) != 0) {
+      return PosixError(errno, "tcsetattr of the terminal");
+    }
+    off->hangup_ = signal(SIGHUP, SIG_IGN);
+    off->is_on_ = true;
+    return off;
+  }
+  ~SignalsOff() {
+    if (!is_on_) return;
+    tcsetattr(fd_, TCSAFLUSH, &before_);
+    if (hangup_ != SIG_ERR) signal(SIGHUP, hangup_);
+  }
+  SignalsOff(const SignalsOff&) = delete;
+  SignalsOff& operator=(const SignalsOff&) = delete;
+
+ private:
+  explicit SignalsOff(int fd) : fd_(fd) {}
+
+  const int fd_;
+  termios before_ = {};
+  void (*hangup_)(int) = SIG_DFL;
+  bool is_on_ = false;
+};
+
+// One line without the blanks around it. Of one that is longer than a word can be, the rest is
+// lost.
+absl::StatusOr<SecretBytes> ReadLine(int fd) {
+  constexpr size_t kMaxLine = 64;
+  SecretBytes line(kMaxLine);
+  uint8_t* const out = line.RevealMutable(SecretAccessToken()).data();
+  size_t size = 0;
+  uint8_t c = 0;
+  while (true) {
     const ssize_t n = read(fd, &c, 1);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return absl::CancelledError("the terminal ended before every share was shown");
+    if (n <= 0) {
+      return absl::CancelledError(
+          "the terminal ended before every share was written down; the backup is not kept");
+    }
+    if (c == kInterrupt || c == kQuit) {
+      return absl::CancelledError(
+          "interrupted before every share was written down; the backup is not kept");
+    }
+    if (c == '\n') break;
+    const bool is_blank = c == ' ' || c == '\t' || c == '\r';
+    if (size < kMaxLine && !is_blank) out[size++] = c;
   }
-  return absl::OkStatus();
+  line.Truncate(size);
+  return line;
 }
 
-absl::Status ShowOne(int fd, const BackupShare& share, const std::string& keyring,
-                     absl::Time made) {
+// The last of the share's words. As it is shown it has lower-case letters.
+SecretBytes LastWord(const SecretBytes& words) {
+  const absl::string_view text =
+      absl::StripTrailingAsciiWhitespace(AsText(words.Reveal(SecretAccessToken())));
+  return SecretBytes::CopyOf(AsBytes(text.substr(text.size() - kWordLetters)));
+}
+
+// Until the last word of the share is typed. What was typed before it was asked for does not count:
+// the share is shown this once.
+absl::Status WaitForLastWord(int fd, const SecretBytes& words) {
+  const SecretBytes last = LastWord(words);
+  absl::string_view prompt =
+      "\nWrite it down with the numbers of the lines; it is shown this once. Then type its last\n"
+      "word and press Enter: the screen is cleared. ";
+  while (true) {
+    if (tcflush(fd, TCIFLUSH) != 0) return PosixError(errno, "tcflush of the terminal");
+    KEKD_RETURN_IF_ERROR(WriteAll(fd, AsBytes(prompt)));
+    KEKD_ASSIGN_OR_RETURN(SecretBytes typed, ReadLine(fd));
+    for (uint8_t& c : typed.RevealMutable(SecretAccessToken())) {
+      c = static_cast<uint8_t>(absl::ascii_tolower(c));
+    }
+    if (SecretBytes::ConstantTimeEquals(typed, last)) return absl::OkStatus();
+    prompt = "That is not the last word of this share. Type it and press Enter: ";
+  }
+}
+
+absl::StatusOr<SecretBytes> ShowOne(int fd, const BackupShare& share, const std::string& keyring,
+                                    absl::Time made) {
   const std::string header = absl::StrCat(
       "# share ", uint32_t{share.secret.index}, " of ", share.total, " of a backup of keyring ",
       keyring, ", made on ", absl::FormatTime("%Y-%m-%d", made, absl::UTCTimeZone()), ". Any ",
       share.threshold, " of them open the backup\n");
   KEKD_RETURN_IF_ERROR(WriteAll(fd, AsBytes(header)));
-  KEKD_ASSIGN_OR_RETURN(const SecretBytes words, ShareWords(share));
-  return WriteAll(fd, words.Reveal(SecretAccessToken()));
+  KEKD_ASSIGN_OR_RETURN(SecretBytes words, ShareWords(share));
+  KEKD_RETURN_IF_ERROR(WriteAll(fd, words.Reveal(SecretAccessToken())));
+  return words;
+}
+
+absl::Status ShowUntilWrittenDown(int fd, const BackupShare& share, const std::string& keyring,
+                                  absl::Time made) {
+  const absl::StatusOr<SecretBytes> words = ShowOne(fd, share, keyring, made);
+  const absl::Status shown = words.ok() ? WaitForLastWord(fd, *words) : words.status();
+  const absl::Status cleared = WriteAll(fd, AsBytes(kClearScreen));
+  return shown.ok() ? cleared : shown;
 }
 
 absl::StatusOr<UniqueFd> OpenTerminal() {
@@ -70,20 +168,15 @@ absl::Status ShowShareWords(BackupMaking::Words where, absl::Span<const BackupSh
   if (where == BackupMaking::Words::kNone) return absl::OkStatus();
   if (where == BackupMaking::Words::kStdout) {
     for (const BackupShare& share : shares) {
-      KEKD_RETURN_IF_ERROR(ShowOne(STDOUT_FILENO, share, keyring, made));
+      KEKD_RETURN_IF_ERROR(ShowOne(STDOUT_FILENO, share, keyring, made).status());
       KEKD_RETURN_IF_ERROR(WriteAll(STDOUT_FILENO, AsBytes("\n")));
     }
     return absl::OkStatus();
   }
   KEKD_ASSIGN_OR_RETURN(const UniqueFd terminal, OpenTerminal());
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<SignalsOff> off, SignalsOff::On(terminal.get()));
   for (const BackupShare& share : shares) {
-    KEKD_RETURN_IF_ERROR(ShowOne(terminal.get(), share, keyring, made));
-    KEKD_RETURN_IF_ERROR(WriteAll(
-        terminal.get(), AsBytes("\nWrite it down with the numbers of the lines; it is shown this "
-                                "once. Then press Enter: the screen is cleared.")));
-    const absl::Status waited = WaitForEnter(terminal.get());
-    KEKD_RETURN_IF_ERROR(WriteAll(terminal.get(), AsBytes(kClearScreen)));
-    KEKD_RETURN_IF_ERROR(waited);
+    KEKD_RETURN_IF_ERROR(ShowUntilWrittenDown(terminal.get(), share, keyring, made));
   }
   return absl::OkStatus();
 }

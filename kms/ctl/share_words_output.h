@@ -11,9 +11,11 @@
 
 namespace kekd {
 
-// Each share once: on the terminal one after the other, each until Enter is pressed, when the
+// Each share once: on the terminal one after the other, each until its last word is typed, when the
 // screen is cleared; or one below the other on stdout. The words go there straight from locked
-// memory. FailedPrecondition if there is no terminal; Cancelled if the terminal ended.
+// memory. FailedPrecondition if there is no terminal; Cancelled, with a cleared screen, if the
+// terminal ended or Ctrl-C was typed: the shares were not written down, and the backup is
+// worthless.
 absl::Status ShowShareWords(BackupMaking::Words where, absl::Span<const BackupShare> shares,
                             const std::string& keyring, absl::Time made);
 

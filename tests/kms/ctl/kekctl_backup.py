@@ -1,5 +1,7 @@
 """Backup, verify and restore by kekctl: what opens what, every refusal with its exit code, and what is left on the disk."""
 
+import hashlib
+import json
 import os
 import pathlib
 import pty
@@ -7,6 +9,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -95,6 +98,7 @@ class Backup(KekctlTestCase):
         self.lose()
         verified = self.kekctl_json("keyring", "verify", "--backup", str(self.backup), "--share", files[0], "--share", files[2])
         self.assertIsNone(verified["current"])
+        self.assertIsNone(verified["recorded"])
         self.assertEqual(self.files().keys() & {self.folder / "ring" / "keyring"}, set())
         self.assertEqual(self.kekctl_json(*self.restore("--share", files[2], "--share", files[1]))["keyring"], "prod")
         self.assertEqual(self.states(), {1: "active"})
@@ -177,6 +181,7 @@ class Backup(KekctlTestCase):
         self.kekctl("keyring", "init")
         self.make()
         self.kekctl("key", "create")
+        (self.folder / "ring" / "keyring.lock").unlink()
         message = self.refused_without_a_trace(3, *self.restore())
         self.assertIn("the same one, of generation 2", message)
         self.assertIn("the backup is of generation 1", message)
@@ -193,10 +198,73 @@ class Backup(KekctlTestCase):
         self.assertIn("of generation 1, but generation 2 was committed here", message)
         self.assertIn("'--accept-generation 1'", message)
         self.assertIn("not 2", self.refused_without_a_trace(3, *self.restore(), "--accept-generation", "2"))
-        self.kekctl(*self.restore(), "--accept-generation", "1")
+        self.assertIn("generation 2, which was committed here", self.kekctl(*self.restore(), "--accept-generation", "1"))
         self.assertEqual(self.states(), {1: "active"})
+        self.lose("ring")
+        # The word is not needed a second time, and overrules nothing then.
+        self.assertIsNone(self.kekctl_json(*self.restore(), "--accept-generation", "1")["overruled"])
         self.kekctl("key", "create")
         self.assertEqual(self.kekctl_json("key", "list")["generation"], 3, "a number came back")
+
+    def test_verify_tells_a_keyring_that_is_not_here_from_one_that_cant_be_opened(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        verify = ["keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words)]
+        self.lose("ring.key")
+        result = self.run_kekctl(*verify, expect=3)
+        self.assertIn("could not be compared with the keyring here", result.stderr)
+        self.assertIn("ring.key", result.stderr)
+        self.assertIn("It was not compared", result.stdout)
+        self.assertIs(json.loads(self.run_kekctl("-o", "json", *verify, expect=3).stdout)["recorded"], False)
+        self.lose("ring")
+        self.assertIn("Its keyring is not here", self.kekctl(*verify))
+
+    def test_restore_lists_removed_wraps(self):
+        self.kekctl("keyring", "init")
+        second = self.secret("second", "another passphrase of some words")
+        self.kekctl("keyring", "wrap", "add", "--passphrase-file", str(second))
+        self.make()
+        self.kekctl("keyring", "wrap", "remove", "2")
+        self.lose()
+        text = self.kekctl(*self.restore())
+        self.assertRegex(text, r"  wrap 2 +passphrase ")
+        self.assertIn("'kekctl keyring wrap remove'", text)
+        self.lose()
+        restored = self.kekctl_json(*self.restore())
+        listed = self.kekctl_json("keyring", "wrap", "list")["wraps"]
+        self.assertEqual([wrap["number"] for wrap in restored["wraps"]], [wrap["number"] for wrap in listed])
+        self.assertIn("passphrase", [wrap["type"] for wrap in restored["wraps"]])
+
+    def test_somebody_else_holds_the_admin_socket(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        self.lose()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / "admin.sock"))
+            listener.listen()
+            message = self.refused_without_a_trace(3, *self.restore())
+        self.assertIn("kekd-admin.socket", message)
+
+    def test_surplus_share_is_proven(self):
+        self.kekctl("keyring", "init")
+        files = self.make_shares("2/4")
+        alone = [part for path in files[:3] for part in ("--share", path)]
+        verify = ["keyring", "verify", "--backup", str(self.backup)]
+        self.kekctl(*verify, *alone)
+        for path in files[:3]:
+            good = pathlib.Path(path).read_text()
+            self.secret(path, self.altered(good))
+            self.assertIn(f"{path} does not fit", self.refused_without_a_trace(5, *verify, *alone))
+            self.secret(path, good)
+
+    @staticmethod
+    def altered(text):
+        """A share with another secret and check digits that fit."""
+        comment, line = text.splitlines()
+        share = bytearray.fromhex(line.removeprefix("kekd-share-1 "))
+        share[20] ^= 1
+        share[44:] = hashlib.sha256(b"kekd/backup-share-check/1" + share[:44]).digest()[:4]
+        return f"{comment}\nkekd-share-1 {share.hex()}\n"
 
     def test_other_name(self):
         self.kekctl("keyring", "init")
@@ -302,11 +370,55 @@ class Backup(KekctlTestCase):
         result = self.run_kekctl(*out, expect=3, start_new_session=True)
         self.assertIn("there is none", result.stderr)
         self.assertFalse(self.backup.exists())
+        status, shown = self.on_terminal(out, self.type_last_word)
+        self.assertEqual(status, 0, shown)
+        self.assertEqual([len(self.words_of(text.decode())) for text in shown], [1, 1, 0])
+        self.assertIn(b"\x1b[2J", shown[1])
+        self.assertIn(b"\x1b[2J", shown[2])
+        stdout = (self.folder / "stdout").read_text()
+        self.assertIn("made backup", stdout)
+        self.assertEqual(self.words_of(stdout), [])
+
+    def test_share_on_the_terminal_stays_until_its_last_word_is_typed(self):
+        self.kekctl("keyring", "init")
+        out = ["keyring", "backup", "--out", str(self.backup), "--shares", "2/2", "--share-words", "terminal"]
+        tries = []
+
+        def stubborn(text):
+            tries.append(text)
+            return b"\n" if len(tries) == 1 else b"babab\n" if len(tries) == 2 else self.type_last_word(b"".join(tries))
+
+        # Enough lines for every share, typed before any of them is shown.
+        status, shown = self.on_terminal(out, stubborn, ahead=b"\n" * 20)
+        self.assertEqual(status, 0, shown)
+        self.assertEqual([b"not the last word" in text for text in shown[:3]], [False, True, True])
+        self.assertNotIn(b"\x1b[2J", b"".join(shown[:3]))
+        self.assertEqual(sum(len(self.words_of(text.decode())) for text in shown), 2)
+
+    def test_interrupt_while_a_share_is_shown_leaves_nothing(self):
+        self.kekctl("keyring", "init")
+        out = ["keyring", "backup", "--out", str(self.backup), "--shares", "2/2", "--share-words", "terminal"]
+        for key in (b"\x03", b"abc\x03", b"\x1c", b"\x04"):
+            status, shown = self.on_terminal(out, lambda text, key=key: key)
+            self.assertGreater(status, 0, shown)
+            self.assertEqual(len(shown), 2)
+            self.assertIn(b"\x1b[2J", shown[1])
+            self.assertIn(b"the backup is not kept", shown[1])
+            self.assertFalse(self.backup.exists())
+            self.assertEqual((self.folder / "stdout").read_text(), "")
+
+    def type_last_word(self, shown):
+        return self.words_of(shown.decode())[-1].split()[-1].upper().encode() + b"\n"
+
+    def on_terminal(self, arguments, answer, ahead=b""):
+        """Runs kekctl with a terminal: its exit status, and what was shown until each "press Enter" and after the last. `answer` says what
+        is typed then."""
         pid, terminal = pty.fork()
         if pid == 0:
             with open(self.folder / "stdout", "wb") as stdout:
                 os.dup2(stdout.fileno(), 1)
-            os.execv(BIN / "kekctl", ["kekctl", "--config", str(self.config), *out])
+            os.execv(BIN / "kekctl", ["kekctl", "--config", str(self.config), *arguments])
+        os.write(terminal, ahead)
         shown = [b""]
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -319,20 +431,14 @@ class Backup(KekctlTestCase):
             if not data:
                 break
             shown[-1] += data
-            if b"press Enter" in shown[-1]:
-                os.write(terminal, b"\n")
+            if re.search(rb"press Enter[^\n]*: (the screen is cleared\. )?$", shown[-1]):
+                os.write(terminal, answer(shown[-1]))
                 shown.append(b"")
         else:
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         os.close(terminal)
-        self.assertEqual(os.waitstatus_to_exitcode(status), 0, shown)
-        self.assertEqual([len(self.words_of(text.decode())) for text in shown], [1, 1, 0])
-        self.assertIn(b"\x1b[2J", shown[1])
-        self.assertIn(b"\x1b[2J", shown[2])
-        stdout = (self.folder / "stdout").read_text()
-        self.assertIn("made backup", stdout)
-        self.assertEqual(self.words_of(stdout), [])
+        return os.waitstatus_to_exitcode(status), shown
 
     def test_prompted_passphrase_needs_a_terminal(self):
         self.kekctl("keyring", "init")
