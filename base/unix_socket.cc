@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include <algorithm>
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
@@ -54,7 +55,8 @@ absl::StatusOr<UnixAddress> UnixAddress::OfSocket(int fd) {
 }
 
 std::string UnixAddress::ToString() const {
-  const size_t size = size_ - kPathOffset;
+  // A path of the whole field has no zero after it, though the kernel counts one.
+  const size_t size = std::min<size_t>(size_ - kPathOffset, sizeof(storage_.sun_path));
   if (abstract()) return absl::StrCat("@", absl::string_view(storage_.sun_path + 1, size - 1));
   return std::string(storage_.sun_path, strnlen(storage_.sun_path, size));
 }

@@ -52,11 +52,10 @@ absl::Status FileKeyringStore::RecordBackup(const BackupLogEntry& entry) {
   return WriteBackupLog(*options_.fs, path, ring_uuid_, *ring_key_->Get(), *entries, file_options);
 }
 
-void FileKeyringStore::CarryBackupsOver(const RingKey& former, const RingKey& ring_key,
+void FileKeyringStore::CarryBackupsOver(const absl::StatusOr<std::vector<BackupLogEntry>>& entries,
+                                        const RingKey& ring_key,
                                         const DurableFileOptions& file_options) const {
   const std::string path = BackupLogPath(options_.state_directory, ring_uuid_);
-  const absl::StatusOr<std::vector<BackupLogEntry>> entries =
-      ReadBackupLog(*options_.fs, path, ring_uuid_, former);
   if (absl::IsNotFound(entries.status())) return;
   absl::Status carried = entries.status();
   if (carried.ok()) {

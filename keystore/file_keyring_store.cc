@@ -128,11 +128,15 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::LoadLocked(bool
     }
   }
   KEKD_RETURN_IF_ERROR(checked.status());
+  coming_ring_key_ = nullptr;  // what it was kept for is known now
   const uint64_t generation = checked->keyring.generation();
-  if (access_ == Access::kExclusive && checked->high_water.highest < generation) {
-    // A commit was cut off after its rename. Only what is known to be durable is served, and raises
-    // the mark. A mark that stays too low is no reason not to serve (the state disk may be full, or
-    // read-only after an error): it only lets more rollbacks pass.
+  const HighWater& mark = checked->high_water;
+  // The newest is back after an older one was accepted: that one is no longer.
+  const bool newest_is_back = mark.highest == generation && mark.accepted < generation;
+  if (access_ == Access::kExclusive && (mark.highest < generation || newest_is_back)) {
+    // Or a commit was cut off after its rename. Only what is known to be durable is served, and
+    // raises the mark. A mark that stays too low is no reason not to serve (the state disk may be
+    // full, or read-only after an error): it only lets more rollbacks pass.
     KEKD_RETURN_IF_ERROR(fs.SyncDirectory(options_.directory));
     KEKD_ASSIGN_OR_RETURN(const DurableFileOptions file_options, FileOptions(options_));
     const absl::Status raised = WriteHighWater(fs, path, ring_uuid_, *ring_key_->Get(),
@@ -219,18 +223,20 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::CommitLocked(
   KEKD_ASSIGN_OR_RETURN(const std::string bytes, EncodeRecord(*committed, *ring_key));
   KEKD_ASSIGN_OR_RETURN(const DurableFileOptions file_options, FileOptions(options_));
 
+  absl::StatusOr<std::vector<BackupLogEntry>> backups = std::vector<BackupLogEntry>();
+  if (renews) backups = BackupsLocked();
   KEKD_RETURN_IF_ERROR(KeepGeneration(expected_generation));
   if (renews) coming_ring_key_ = ring_key;
   KEKD_RETURN_IF_ERROR(ReplaceFileDurably(fs, RecordPath(options_), AsBytes(bytes), file_options));
   KEKD_RETURN_IF_ERROR(WriteHighWater(fs, high_water_path, ring_uuid_, *ring_key,
                                       {generation, generation}, file_options));
   if (renews) {
-    CarryBackupsOver(*ring_key_->Get(), *ring_key, file_options);
+    CarryBackupsOver(backups, *ring_key, file_options);
     ring_key_->Set(ring_key);
     coming_ring_key_ = nullptr;
   }
   const bool copied = WriteCopy(options_, generation, bytes, file_options);
-  PruneGenerations(*committed, copied);
+  PruneGenerations(*committed, expected_generation, copied);
   return committed;
 }
 
@@ -251,16 +257,22 @@ absl::Status FileKeyringStore::KeepGeneration(uint64_t generation) const {
       ". Nothing was changed; look what it is, move it to another folder and try again"));
 }
 
-void FileKeyringStore::PruneGenerations(const Keyring& newest, bool has_copy) const {
+void FileKeyringStore::PruneGenerations(const Keyring& newest, uint64_t former,
+                                        bool has_copy) const {
   absl::StatusOr<std::vector<uint64_t>> kept = KeptGenerations(options_);
   if (!kept.ok()) return;  // the commit itself is done; the next one prunes
   kept->erase(std::remove(kept->begin(), kept->end(), newest.generation()), kept->end());
   for (size_t i = 0; i < kept->size(); ++i) {
     const std::string path = GenerationPath(options_, (*kept)[i]);
-    if (i + kKeptGenerations >= kept->size()) {
-      const std::optional<uint32_t> ring_key_number = RingKeyNumberOf(options_, path);
-      if (!has_copy || ring_key_number == newest.ring_key_number()) return;
-      if (!ring_key_number.has_value()) continue;  // damaged: not ours to remove
+    const std::optional<uint32_t> ring_key_number = RingKeyNumberOf(options_, path);
+    // What a rollback left behind may be all there is of its keys.
+    if (ring_key_number > newest.ring_key_number()) continue;
+    const bool opened_by_removed =
+        has_copy && ring_key_number.has_value() && *ring_key_number < newest.ring_key_number();
+    const bool too_many = i + kKeptGenerations < kept->size() && (*kept)[i] != former;
+    if (!opened_by_removed && !too_many) {
+      if (i + kKeptGenerations >= kept->size() && ring_key_number.has_value()) return;
+      continue;  // damaged: not ours to remove, and what follows it may be
     }
     absl::Status removed = options_.fs->Remove(path);
     if (removed.ok()) removed = RemoveTemporary(*options_.fs, path);

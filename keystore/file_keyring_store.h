@@ -133,14 +133,15 @@ class FileKeyringStore final : public KeyringStore {
       const Keyring& next, uint64_t expected_generation,
       const std::shared_ptr<const RingKey>& ring_key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<std::vector<BackupLogEntry>> BackupsLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Makes the list of backups anew under another ring key than `former`. A warning if it can't.
-  void CarryBackupsOver(const RingKey& former, const RingKey& ring_key,
-                        const DurableFileOptions& file_options) const;
+  // Writes the list of backups under another ring key. A warning if it can't.
+  void CarryBackupsOver(const absl::StatusOr<std::vector<BackupLogEntry>>& entries,
+                        const RingKey& ring_key, const DurableFileOptions& file_options) const;
   absl::Status KeepGeneration(uint64_t generation) const;
   // Removes all but the newest kKeptGenerations before `newest`, and, if `newest` has a second
   // copy, those under an earlier ring key: what opened a wrap that was removed opens them. A change
-  // of the ring key that was cut off before it came here is made good by the next commit.
-  void PruneGenerations(const Keyring& newest, bool has_copy) const;
+  // of the ring key that was cut off before it came here is made good by the next commit. Copies
+  // under a later ring key (left by a rollback), damaged ones and that of generation `former` stay.
+  void PruneGenerations(const Keyring& newest, uint64_t former, bool has_copy) const;
 
   const Options options_;  // but for its wrappers, which are in wrappers_
   const Access access_;

@@ -1,6 +1,6 @@
 #include "keystore/keyring.h"
 
-#include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -79,6 +79,14 @@ absl::Status CheckRingKeyWraps(const Keyring::Parts& parts) {
     if (wrap.kdf.has_value()) KEKD_RETURN_IF_ERROR(CheckKdfParameters(*wrap.kdf));
   }
   return absl::OkStatus();
+}
+
+// Every start tries wraps for a passphrase: what may be asked of it is not for whoever adds one to
+// say.
+absl::Status CheckCost(const Wrap& wrap) {
+  if (!wrap.kdf.has_value() || HasUsualCost(*wrap.kdf)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("wrap ", wrap.number, " costs to open what no wrap of this kekd costs"));
 }
 
 absl::Status CheckFormat(const Keyring::Parts& parts) {
@@ -269,6 +277,7 @@ absl::StatusOr<Keyring> Keyring::WithWrap(Wrap wrap, absl::Time now) const {
     return absl::InvalidArgumentError(absl::StrCat("the next wrap of the ring key has number ",
                                                    parts_.next_wrap_number, ", not ", wrap.number));
   }
+  KEKD_RETURN_IF_ERROR(CheckCost(wrap));
   if (parts_.ring_key_wraps.size() >= kMaxWraps) {
     return absl::FailedPreconditionError(
         absl::StrCat("the ring key has ", kMaxWraps, " wraps, the most there can be: remove one"));
@@ -280,36 +289,45 @@ absl::StatusOr<Keyring> Keyring::WithWrap(Wrap wrap, absl::Time now) const {
   return Create(std::move(next));
 }
 
-absl::StatusOr<Keyring> Keyring::WithNewRingKey(NewRingKey change) const {
+absl::Status Keyring::CheckNewWraps(const std::vector<uint32_t>& removed,
+                                    const std::vector<Wrap>& wraps) const {
   KEKD_RETURN_IF_ERROR(ExpectFormat(2, "a new ring key"));
-  size_t removed = 0;
-  for (const uint32_t number : change.removed) {
+  std::set<uint32_t> numbers;
+  for (const uint32_t number : removed) {
     if (FindWrap(number) == nullptr) {
       return absl::NotFoundError(absl::StrCat("the ring key has no wrap ", number,
                                               "; 'kekctl keyring wrap list' shows those it has"));
     }
-    ++removed;
+    numbers.insert(number);
   }
-  if (change.wraps.empty()) {
+  if (wraps.empty()) {
     return absl::FailedPreconditionError(
         "the last wrap can't be removed: nothing would open the keyring; add another first");
   }
-  if (change.wraps.size() + removed != parts_.ring_key_wraps.size() ||
-      change.version_wraps.size() != parts_.versions.size()) {
-    return absl::FailedPreconditionError(
-        "the wraps of the new ring key are not those of the former one without the removed ones");
-  }
-  Parts next = parts_;
-  for (Wrap& wrap : change.wraps) {
+  for (const Wrap& wrap : wraps) {
     const Wrap* const was = FindWrap(wrap.number);
-    const bool is_removed = std::find(change.removed.begin(), change.removed.end(), wrap.number) !=
-                            change.removed.end();
-    if (was == nullptr || is_removed || was->type != wrap.type) {
+    if (was == nullptr || was->type != wrap.type || was->blob == wrap.blob ||
+        !numbers.insert(wrap.number).second) {
       return absl::FailedPreconditionError(
           absl::StrCat("wrap ", wrap.number, " is none that stays under the new ring key"));
     }
-    wrap.creation_time = was->creation_time;
+    KEKD_RETURN_IF_ERROR(CheckCost(wrap));
   }
+  if (removed.size() + wraps.size() == parts_.ring_key_wraps.size() &&
+      numbers.size() == parts_.ring_key_wraps.size()) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      "the wraps of the new ring key are not those of the former one without the removed ones");
+}
+
+absl::StatusOr<Keyring> Keyring::WithNewRingKey(NewRingKey change) const {
+  KEKD_RETURN_IF_ERROR(CheckNewWraps(change.removed, change.wraps));
+  if (change.version_wraps.size() != parts_.versions.size()) {
+    return absl::InternalError("a new ring key needs the wraps of every key version");
+  }
+  Parts next = parts_;
+  for (Wrap& wrap : change.wraps) wrap.creation_time = FindWrap(wrap.number)->creation_time;
   next.ring_key_wraps = std::move(change.wraps);
   for (size_t i = 0; i < next.versions.size(); ++i) {
     next.versions[i].material.wraps = std::move(change.version_wraps[i]);

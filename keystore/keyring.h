@@ -110,6 +110,10 @@ class Keyring final {
     std::string former_ring_key;                   // wrapped under the new one
   };
   absl::StatusOr<Keyring> WithNewRingKey(NewRingKey change) const;
+  // What WithNewRingKey asks of the wraps, before any of them is opened: each one that stays is
+  // there once, made anew, and costs to open what new ones cost.
+  absl::Status CheckNewWraps(const std::vector<uint32_t>& removed,
+                             const std::vector<Wrap>& wraps) const;
   // The same ring in a newer format. FailedPrecondition if it has it already.
   absl::StatusOr<Keyring> WithFormat(uint16_t format) const;
   // Remembers a request beside the change it made, with the generation that the next commit gives;

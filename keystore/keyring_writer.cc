@@ -53,7 +53,9 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> KeyringWriter::Create(Options opt
   KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Keyring> keyring, options.store->Load());
   std::shared_ptr<const OpenKeyring> opened =
       OpenKeyring::Open(std::move(keyring), *options.backends, nullptr, deadline);
-  return std::unique_ptr<KeyringWriter>(new KeyringWriter(std::move(options), std::move(opened)));
+  std::unique_ptr<KeyringWriter> writer(new KeyringWriter(std::move(options), std::move(opened)));
+  writer->RefreshBackups();
+  return writer;
 }
 
 absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& transition,
@@ -176,6 +178,8 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithVersionLocked(const Key
 
 absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithNewRingKeyLocked(
     const Keyring& ring, const ReplaceRingKey& replace) {
+  // Before any of them is opened, which may cost much.
+  KEKD_RETURN_IF_ERROR(ring.CheckNewWraps(replace.removed, replace.wraps));
   const std::shared_ptr<const RingKey> former = options_.store->ring_key()->Get();
   absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
       options_.store->OpenRingKey(replace.wraps);
@@ -213,7 +217,19 @@ void KeyringWriter::Reopen(absl::Time deadline) {
   }
 }
 
+absl::StatusOr<std::vector<BackupLogEntry>> KeyringWriter::Backups() const {
+  MutexLock lock(&backups_mu_);
+  return backups_;
+}
+
+void KeyringWriter::RefreshBackups() {
+  absl::StatusOr<std::vector<BackupLogEntry>> backups = options_.store->Backups();
+  MutexLock lock(&backups_mu_);
+  backups_ = std::move(backups);
+}
+
 absl::Status KeyringWriter::CheckStore() {
+  RefreshBackups();
   // Without the lock: a disk that hangs must not hold up what works in memory.
   const uint64_t before = current_->Get()->keyring().generation();
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> stored, options_.store->Load());

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "base/mutex.h"
 #include "base/random_source.h"
 #include "base/uuid.h"
+#include "keystore/backup_log.h"
 #include "keystore/key_backend.h"
 #include "keystore/keyring_store.h"
 #include "keystore/open_keyring.h"
@@ -61,6 +63,11 @@ class KeyringWriter final {
   // Tries to open again what could not be opened, and publishes it. For the health check.
   void Reopen(absl::Time deadline);
 
+  // The backups that are known here, as of the last look at the disk (CheckStore, RefreshBackups):
+  // who asks must not wait for a disk that hangs.
+  absl::StatusOr<std::vector<BackupLogEntry>> Backups() const;
+  void RefreshBackups();
+
   // Whether the record on the disk still is the one that is served.
   absl::Status CheckStore();
 
@@ -99,6 +106,8 @@ class KeyringWriter final {
   const Options options_;
   const std::shared_ptr<CurrentKeyring> current_;
   Mutex mu_;
+  mutable Mutex backups_mu_;
+  absl::StatusOr<std::vector<BackupLogEntry>> backups_ ABSL_GUARDED_BY(backups_mu_);
   // Whether what is served came from a commit that failed after it had taken place.
   bool unconfirmed_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<LastChange> last_change_ ABSL_GUARDED_BY(mu_);

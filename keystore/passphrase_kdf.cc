@@ -43,7 +43,26 @@ absl::Status CheckPbkdf2(const KdfParameters& parameters) {
   return absl::OkStatus();
 }
 
+KdfParameters UsualCost(KdfFunction function) {
+  KdfParameters parameters;
+  parameters.function = function;
+  if (function == KdfFunction::kScrypt) {
+    parameters.log2_n = 17;
+    parameters.r = 8;
+    parameters.p = 1;
+  } else {
+    parameters.iterations = 600000;
+  }
+  return parameters;
+}
+
 }  // namespace
+
+bool HasUsualCost(const KdfParameters& parameters) {
+  KdfParameters usual = UsualCost(parameters.function);
+  usual.salt = parameters.salt;
+  return parameters == usual;
+}
 
 absl::string_view ToString(KdfFunction function) {
   switch (function) {
@@ -68,15 +87,7 @@ absl::StatusOr<KdfFunction> KdfFunctionFromNumber(uint32_t number) {
 }
 
 absl::StatusOr<KdfParameters> NewKdfParameters(KdfFunction function, const RandomSource& random) {
-  KdfParameters parameters;
-  parameters.function = function;
-  if (function == KdfFunction::kScrypt) {
-    parameters.log2_n = 17;
-    parameters.r = 8;
-    parameters.p = 1;
-  } else {
-    parameters.iterations = 600000;
-  }
+  KdfParameters parameters = UsualCost(function);
   uint8_t salt[KdfParameters::kSaltBytes];
   KEKD_RETURN_IF_ERROR(random.Fill(salt));
   parameters.salt.assign(reinterpret_cast<const char*>(salt), sizeof(salt));

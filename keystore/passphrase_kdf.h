@@ -44,6 +44,9 @@ struct KdfParameters {
 // 600000 iterations of PBKDF2.
 absl::StatusOr<KdfParameters> NewKdfParameters(KdfFunction function, const RandomSource& random);
 
+// Whether deriving a key costs what NewKdfParameters makes it cost.
+bool HasUsualCost(const KdfParameters& parameters);
+
 // InvalidArgument unless the parameters are whole and within what this machine can be asked to
 // spend on a file that nobody has vouched for yet: at most 1 GiB and some ten seconds.
 absl::Status CheckKdfParameters(const KdfParameters& parameters);

@@ -19,7 +19,7 @@
 namespace kekd {
 
 // RingKeyWrapper makes and opens wraps of one type with one secret of the operator's. The secret is
-// read anew at each call and not kept. Thread-safe.
+// read anew at each call and not kept, but for what a person types (secret_source.h). Thread-safe.
 class RingKeyWrapper {
  public:
   virtual ~RingKeyWrapper() = default;

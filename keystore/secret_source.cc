@@ -69,7 +69,8 @@ class FileSecretSource final : public SecretSource {
 
 class CredentialSecretSource final : public SecretSource {
  public:
-  CredentialSecretSource(FileSystem& fs, absl::string_view name) : fs_(fs), name_(name) {}
+  CredentialSecretSource(FileSystem& fs, absl::string_view name, std::optional<uid_t> other_owner)
+      : fs_(fs), name_(name), other_owner_(other_owner) {}
 
   std::string Describe() const override { return absl::StrCat("credential ", name_); }
 
@@ -86,7 +87,8 @@ class CredentialSecretSource final : public SecretSource {
           ":FILE, and what runs outside of it CREDENTIALS_DIRECTORY"));
     }
     if (!content.ok()) return content.status();
-    if ((info.owner != 0 && info.owner != geteuid()) || (info.mode & 027) != 0) {
+    const bool owned = info.owner == 0 || info.owner == geteuid() || info.owner == other_owner_;
+    if (!owned || (info.mode & 027) != 0) {
       return absl::PermissionDeniedError(
           absl::StrFormat("%s (%s, uid %d, mode %04o) is not as systemd makes it: others could "
                           "have read or replaced it",
@@ -98,6 +100,7 @@ class CredentialSecretSource final : public SecretSource {
  private:
   FileSystem& fs_;
   const std::string name_;
+  const std::optional<uid_t> other_owner_;
 };
 
 }  // namespace
@@ -108,8 +111,9 @@ std::unique_ptr<SecretSource> CreateFileSecretSource(FileSystem& fs, absl::strin
   return std::make_unique<FileSecretSource>(fs, what, path, other_owner);
 }
 
-std::unique_ptr<SecretSource> CreateCredentialSecretSource(FileSystem& fs, absl::string_view name) {
-  return std::make_unique<CredentialSecretSource>(fs, name);
+std::unique_ptr<SecretSource> CreateCredentialSecretSource(FileSystem& fs, absl::string_view name,
+                                                           std::optional<uid_t> other_owner) {
+  return std::make_unique<CredentialSecretSource>(fs, name, other_owner);
 }
 
 }  // namespace kekd

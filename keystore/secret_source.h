@@ -43,7 +43,10 @@ std::unique_ptr<SecretSource> CreateFileSecretSource(FileSystem& fs, absl::strin
 // /run/credentials/kekd.service, so that root's kekctl can read it while kekd runs. systemd grants
 // the unit's user its right by an access list, which shows in the group's mode bits: of these
 // nothing is asked, only that others have none.
-std::unique_ptr<SecretSource> CreateCredentialSecretSource(FileSystem& fs, absl::string_view name);
+// It belongs to root, to this process's user or to `other_owner`: the unit's user, for root's
+// kekctl.
+std::unique_ptr<SecretSource> CreateCredentialSecretSource(
+    FileSystem& fs, absl::string_view name, std::optional<uid_t> other_owner = std::nullopt);
 
 // Asks on the controlling terminal (/dev/tty) without echo, once in the life of the process for
 // each `what`, which completes "Passphrase for …": a verb that opens a keyring twice asks once.

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -20,8 +21,10 @@
 namespace kekd {
 namespace {
 
-// Nothing is echoed as long as this lives. Signals end the line instead of the process meanwhile,
-// so that no terminal is left mute.
+constexpr uint8_t kInterrupt = 3;  // Ctrl-C
+
+// Nothing is echoed as long as this lives. Ctrl-C is a byte that ends the line meanwhile, and
+// signals that would end the process wait, so that no terminal is left mute.
 class EchoOff final {
  public:
   static absl::StatusOr<std::unique_ptr<EchoOff>> On(int fd) {
@@ -30,6 +33,11 @@ class EchoOff final {
     termios muted = off->before_;
     muted.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
     muted.c_lflag |= ICANON;
+    muted.c_cc[VEOL] = kInterrupt;
+    sigset_t ending;
+    sigemptyset(&ending);
+    for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT}) sigaddset(&ending, signal);
+    pthread_sigmask(SIG_BLOCK, &ending, &off->mask_before_);
     if (tcsetattr(fd, TCSAFLUSH, &muted) != 0) {
       return PosixError(errno, "tcsetattr of the terminal");
     }
@@ -38,15 +46,17 @@ class EchoOff final {
   }
   ~EchoOff() {
     if (muted_) tcsetattr(fd_, TCSAFLUSH, &before_);
+    pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
   }
   EchoOff(const EchoOff&) = delete;
   EchoOff& operator=(const EchoOff&) = delete;
 
  private:
-  explicit EchoOff(int fd) : fd_(fd) {}
+  explicit EchoOff(int fd) : fd_(fd) { pthread_sigmask(SIG_SETMASK, nullptr, &mask_before_); }
 
   const int fd_;
   termios before_ = {};
+  sigset_t mask_before_;
   bool muted_ = false;
 };
 
@@ -59,7 +69,6 @@ void Say(int fd, absl::string_view text) {
 absl::StatusOr<SecretBytes> ReadLine(int fd) {
   SecretBytes line(SecretSource::kMaxSecretBytes + 1);
   const absl::Span<uint8_t> out = line.RevealMutable(SecretAccessToken());
-  constexpr uint8_t kInterrupt = 3;  // Ctrl-C, which is a byte while signals are off
   size_t size = 0;
   while (size < out.size()) {
     const ssize_t got = read(fd, out.data() + size, 1);

@@ -28,7 +28,7 @@ namespace pb = ::kekd::admin::v1;
 using Generated = pb::Admin::AsyncService;
 
 void FillBackups(const KeyringWriter& writer, const Keyring& keyring, pb::KeyringStatus* out) {
-  const absl::StatusOr<std::vector<BackupLogEntry>> entries = writer.store().Backups();
+  const absl::StatusOr<std::vector<BackupLogEntry>> entries = writer.Backups();
   for (const std::string& warning : BackupWarnings(keyring, entries)) out->add_warnings(warning);
   const std::vector<BackupLogEntry> none;
   const BackupCoverage coverage = CoverageOf(keyring, entries.ok() ? *entries : none);
@@ -142,6 +142,7 @@ class AdminService final : public AsyncService<Generated> {
     KEKD_ASSIGN_OR_RETURN(const AdministeredKeyring* ring, Find(request.keyring()));
     KEKD_ASSIGN_OR_RETURN(const BackupLogEntry entry, BackupFromView(request.backup()));
     const absl::Status recorded = ring->writer->store().RecordBackup(entry);
+    ring->writer->RefreshBackups();
     if (!recorded.ok()) {
       LogWarning("a backup could not be written down",
                  {{"keyring", ring->name}, {"error", recorded.message()}});

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
 #include "base/uuid.h"
@@ -33,7 +34,8 @@ absl::StatusOr<ApplyResponse> ApplyByKekd(const CommandContext& context, AdminCl
                                           const KeyringConfig& keyring,
                                           const Transition& transition, const Uuid& request_id,
                                           std::optional<uint64_t> generation) {
-  const absl::Time deadline = context.now + kVerbTime;
+  // From now, not from the start: a person may have typed a passphrase in between.
+  const absl::Time deadline = absl::Now() + kVerbTime;
   KEKD_ASSIGN_OR_RETURN(const admin::v1::Keyring now, kekd.GetKeyring(keyring.name, deadline));
   ApplyRequest request;
   request.set_keyring(keyring.name);
@@ -59,7 +61,7 @@ absl::StatusOr<ApplyResponse> ApplyToFiles(const CommandContext& context,
                                            const KeyringConfig& keyring,
                                            const Transition& transition, const Uuid& request_id,
                                            std::optional<uint64_t> expected) {
-  const absl::Time deadline = context.now + kVerbTime;
+  const absl::Time deadline = absl::Now() + kVerbTime;
   absl::StatusOr<std::unique_ptr<KeyringWriter>> writer =
       OpenForWriting(*context.fs, *context.config, keyring, deadline);
   if (absl::IsUnavailable(writer.status())) {

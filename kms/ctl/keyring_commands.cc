@@ -3,10 +3,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "keystore/file_keyring_store.h"
+#include "keystore/keyring_record.h"
 #include "kms/ctl/admin_client.h"
 #include "kms/ctl/commands.h"
 #include "kms/ctl/json_output.h"
@@ -31,6 +33,16 @@ absl::Status CheckKeys(const CommandContext& context, const KeyringConfig& keyri
                            .status = entry.status});
   }
   return absl::OkStatus();
+}
+
+// By the record's form: whether it is authentic, and there at all, is for the store to say.
+absl::Status CheckRecordName(const CommandContext& context, const KeyringConfig& keyring) {
+  absl::StatusOr<std::string> bytes =
+      context.fs->ReadFile(JoinPath(keyring.directory, "keyring"), kMaxRecordBytes);
+  if (!bytes.ok()) return absl::OkStatus();
+  const absl::StatusOr<UnverifiedRecord> record = UnverifiedRecord::Parse(*std::move(bytes));
+  if (!record.ok()) return absl::OkStatus();
+  return CheckName(record->identity(), keyring);
 }
 
 }  // namespace
@@ -75,6 +87,7 @@ absl::StatusOr<CommandResult> KeyringAcceptRollback(const CommandContext& contex
                                                     const KeyringAcceptRollbackVerb& verb) {
   KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
                         context.config->FindKeyring(context.keyring));
+  KEKD_RETURN_IF_ERROR(CheckRecordName(context, *keyring));
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> accepted,
                         FileKeyringStore::AcceptRollback(
                             StoreOptions(*context.fs, *context.config, *keyring), verb.generation));

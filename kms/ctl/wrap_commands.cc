@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "base/posix_error.h"
 #include "base/random_source.h"
 #include "base/secret_bytes.h"
@@ -72,20 +74,21 @@ absl::StatusOr<Wrap> WrapAndTry(const RingKeyWrapper& wrapper, const RingKey& ri
 
 std::string NameOf(const Wrap& wrap) {
   return absl::StrCat("wrap ", wrap.number, " (", ToString(wrap.type),
-                      wrap.reference.empty() ? "" : " ", wrap.reference, ")");
+                      wrap.reference.empty() ? "" : " ", Printable(wrap.reference), ")");
 }
 
 // The wrappers of the configuration and of the command line.
 std::vector<std::unique_ptr<RingKeyWrapper>> AllWrappers(const CommandContext& context,
                                                          const KeyringConfig& config,
-                                                         const std::vector<UnlockConfig>& also) {
+                                                         const std::vector<UnlockConfig>& also,
+                                                         const NewWrap& new_wrap) {
   KeyringConfig all = config;
   for (const UnlockConfig& unlock : also) {
     if (std::find(all.unlock.begin(), all.unlock.end(), unlock) == all.unlock.end()) {
       all.unlock.push_back(unlock);
     }
   }
-  return MakeWrappers(*context.fs, all);
+  return MakeWrappers(*context.fs, all, new_wrap);
 }
 
 // The first wrapper that opens the wrap; null if none does.
@@ -100,13 +103,17 @@ const RingKeyWrapper* FindOpener(const Wrap& wrap,
 }
 
 // The wraps that stay, made anew for `ring_key` under their numbers.
-absl::StatusOr<std::vector<Wrap>> Rewrap(
-    const Keyring& keyring, const std::vector<uint32_t>& removed, const RingKey& ring_key,
-    const std::vector<std::unique_ptr<RingKeyWrapper>>& wrappers) {
+absl::StatusOr<std::vector<Wrap>> Rewrap(const CommandContext& context, const RingWithKey& ring,
+                                         const WrapRemoveVerb& verb, const RingKey& ring_key) {
+  const Keyring& keyring = *ring.keyring;
+  const std::vector<uint32_t>& removed = verb.numbers;
   std::vector<Wrap> wraps;
   std::vector<std::string> closed;
   for (const Wrap& wrap : keyring.ring_key_wraps()) {
     if (std::find(removed.begin(), removed.end(), wrap.number) != removed.end()) continue;
+    NewWrap same;  // a passphrase stays under the function that was chosen for it
+    if (wrap.kdf.has_value()) same.kdf = wrap.kdf->function;
+    const auto wrappers = AllWrappers(context, *ring.config, verb.also, same);
     const RingKeyWrapper* const opener = FindOpener(wrap, wrappers, keyring.identity());
     if (opener == nullptr) {
       closed.push_back(NameOf(wrap));
@@ -155,6 +162,23 @@ std::string BackupsLeftReadable(const std::vector<BackupLogEntry>& backups) {
   return text;
 }
 
+// Copies of the keyring that a commit should have removed and has not: what was removed opens them.
+std::vector<std::string> CopiesLeft(const CommandContext& context, const RingWithKey& ring) {
+  std::vector<std::string> left;
+  const absl::StatusOr<std::vector<std::string>> names =
+      context.fs->ListDirectory(ring.config->directory);
+  if (!names.ok()) return {ring.config->directory};
+  for (const std::string& name : *names) {
+    absl::string_view digits = name;
+    uint64_t generation = 0;
+    if (absl::ConsumePrefix(&digits, "keyring.") && absl::SimpleAtoi(digits, &generation) &&
+        generation <= ring.keyring->generation()) {
+      left.push_back(JoinPath(ring.config->directory, name));
+    }
+  }
+  return left;
+}
+
 CommandResult WrapsResult(const CommandContext& context, const admin::v1::Keyring& keyring,
                           std::string text) {
   CommandResult result;
@@ -192,6 +216,10 @@ absl::StatusOr<CommandResult> WrapList(const CommandContext& context, const Wrap
 }
 
 absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapAddVerb& verb) {
+  if (Printable(verb.label) != verb.label) {
+    return absl::InvalidArgumentError(
+        "--label must be text without control characters, as it is shown to people");
+  }
   KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
   const std::unique_ptr<RingKeyWrapper> wrapper =
       MakeWrapper(*context.fs, *ring.config, verb.unlock,
@@ -236,8 +264,7 @@ absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> ring_key,
                         RingKey::Generate(identity.ring_uuid, RandomSource::System()));
   ReplaceRingKey replace{.removed = verb.numbers, .wraps = {}};
-  KEKD_ASSIGN_OR_RETURN(replace.wraps, Rewrap(*ring.keyring, verb.numbers, *ring_key,
-                                              AllWrappers(context, *ring.config, verb.also)));
+  KEKD_ASSIGN_OR_RETURN(replace.wraps, Rewrap(context, ring, verb, *ring_key));
   KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
                         ApplyTransition(context, replace, ring.keyring->generation()));
   std::vector<std::string> names;
@@ -252,7 +279,16 @@ absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
       " and older. If it may be known to others,\nmake and promote a new key version and destroy "
       "those copies.\n");
   absl::StrAppend(&text, BackupsLeftReadable(ring.backups));
-  return WrapsResult(context, response.keyring(), std::move(text));
+  CommandResult result = WrapsResult(context, response.keyring(), std::move(text));
+  const std::vector<std::string> left = CopiesLeft(context, ring);
+  if (!left.empty()) {
+    result.note = absl::StrCat(
+        "what was removed still opens these copies, which should be gone: look what they are, and "
+        "remove them: ",
+        absl::StrJoin(left, ", "));
+    result.exit_code = kExitFailure;
+  }
+  return result;
 }
 
 absl::StatusOr<CommandResult> KeyringNewKeyFile(const CommandContext& context,

@@ -45,11 +45,12 @@ std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig&
       return CreateKeyFileWrapper(CreateFileSecretSource(fs, "key file", unlock.value, owner),
                                   label, random);
     case Kind::kCredential:
-      return CreateCredentialWrapper(CreateCredentialSecretSource(fs, unlock.value), label, random);
+      return CreateCredentialWrapper(CreateCredentialSecretSource(fs, unlock.value, owner), label,
+                                     random);
     case Kind::kPassphraseFile:
       return passphrase(CreateFileSecretSource(fs, "passphrase file", unlock.value, owner));
     case Kind::kPassphraseCredential:
-      return passphrase(CreateCredentialSecretSource(fs, unlock.value));
+      return passphrase(CreateCredentialSecretSource(fs, unlock.value, owner));
     case Kind::kPassphrasePrompt:
       break;
   }
@@ -60,10 +61,11 @@ std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig&
 }
 
 std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
-                                                          const KeyringConfig& keyring) {
+                                                          const KeyringConfig& keyring,
+                                                          const NewWrap& new_wrap) {
   std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
   for (const UnlockConfig& unlock : keyring.unlock) {
-    wrappers.push_back(MakeWrapper(fs, keyring, unlock, {}));
+    wrappers.push_back(MakeWrapper(fs, keyring, unlock, new_wrap));
   }
   return wrappers;
 }
@@ -85,10 +87,10 @@ std::shared_ptr<const BackendSet> MakeBackends(const FileKeyringStore& store) {
   return backends;
 }
 
-absl::Status CheckName(const Keyring& keyring, const KeyringConfig& config) {
-  if (keyring.identity().name == config.name) return absl::OkStatus();
+absl::Status CheckName(const RingIdentity& identity, const KeyringConfig& config) {
+  if (identity.name == config.name) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
-      "the keyring in ", config.directory, " is named \"", keyring.identity().name,
+      "the keyring in ", config.directory, " is named \"", identity.name,
       "\", the configuration calls it \"", config.name, "\"; correct the name or the folder"));
 }
 
@@ -105,7 +107,7 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, co
                                                .random = &RandomSource::System(),
                                                .clock = &Clock::System()},
                                               deadline));
-  KEKD_RETURN_IF_ERROR(CheckName(writer->current()->Get()->keyring(), keyring));
+  KEKD_RETURN_IF_ERROR(CheckName(writer->current()->Get()->keyring().identity(), keyring));
   return writer;
 }
 

@@ -29,7 +29,8 @@ std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig&
                                             const UnlockConfig& unlock, const NewWrap& new_wrap);
 // By all of them, in their order.
 std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
-                                                          const KeyringConfig& keyring);
+                                                          const KeyringConfig& keyring,
+                                                          const NewWrap& new_wrap = {});
 
 // The store's options for a configured keyring. `fs` outlives them.
 FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
@@ -40,7 +41,10 @@ std::shared_ptr<const BackendSet> MakeBackends(const FileKeyringStore& store);
 
 // FailedPrecondition unless the keyring on the disk has the name that the configuration gives it: a
 // change must not go to another ring than the one that was meant.
-absl::Status CheckName(const Keyring& keyring, const KeyringConfig& config);
+absl::Status CheckName(const RingIdentity& identity, const KeyringConfig& config);
+inline absl::Status CheckName(const Keyring& keyring, const KeyringConfig& config) {
+  return CheckName(keyring.identity(), config);
+}
 
 // Opens the keyring for writing (Unavailable if another process has it) with all its keys.
 absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, const Config& config,

@@ -183,11 +183,11 @@ TEST_F(RingKeyWrapsTest, RefusesWhatWouldLockTheRing) {
   const auto second = KeyFileWrapper(second_file_);
   const auto writer = Writer();
   KEKD_ASSERT_OK(Add(*writer, *second, 1));
-  const std::string record = ReadTestFile(ring_.record());
   // kekd's configuration has the first only.
   EXPECT_THAT(Apply(*writer, Replacement({1}, {{2, second.get()}}), 2),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("unlock")));
-  EXPECT_THAT(Apply(*writer, Replacement({1, 2}, {}), 2), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Apply(*writer, Replacement({1, 2}, {}), 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
   // One is forgotten, one is unknown, one is invented.
   EXPECT_THAT(Apply(*writer, Replacement({}, {{1, first.get()}}), 2),
               StatusIs(absl::StatusCode::kFailedPrecondition));
@@ -198,12 +198,64 @@ TEST_F(RingKeyWrapsTest, RefusesWhatWouldLockTheRing) {
   EXPECT_THAT(Apply(*writer, Replacement({2}, {{2, first.get()}}), 2),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(Apply(*writer, Replacement({2, 2}, {}), 2).status(), ::testing::Not(testing::IsOk()));
+  // A wrap that is named twice must not hide that another is left out.
+  KEKD_ASSERT_OK(Add(*writer, *Passphrase(), 3));
+  EXPECT_THAT(Apply(*writer, Replacement({2, 2}, {{1, first.get()}}), 4),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  const std::string record = ReadTestFile(ring_.record());
   // The ring key that there is.
-  ReplaceRingKey same{.removed = {2},
+  ReplaceRingKey same{.removed = {2, 3},
                       .wraps = {*first->WrapRingKey(*store_->ring_key()->Get(), TestIdentity())}};
   same.wraps[0].number = 1;
   EXPECT_THAT(Apply(*writer, same, 2), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_EQ(ReadTestFile(ring_.record()), record);
+}
+
+// A rollback to a generation under an earlier ring key must not cost what came after it.
+TEST_F(RingKeyWrapsTest, KeepsWhatARollbackLeftUnderALaterRingKey) {
+  const auto first = KeyFileWrapper(ring_.key_file());
+  std::string older;
+  {
+    const auto writer = Writer();
+    KEKD_ASSERT_OK(Add(*writer, *KeyFileWrapper(second_file_), 1));
+    older = ReadTestFile(ring_.record());
+    KEKD_ASSERT_OK(Apply(*writer, Replacement({2}, {{1, first.get()}}), 2));
+    for (uint8_t i = 0; i < FileKeyringStore::kKeptGenerations + 4; ++i) {
+      KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, static_cast<uint8_t>(10 + i)));
+    }
+  }
+  const std::string newest = ReadTestFile(ring_.record());
+  WriteTestFile(ring_.record(), older);
+  KEKD_ASSERT_OK(FileKeyringStore::AcceptRollback(ring_.Options(), 2));
+  {
+    const auto writer = Writer();
+    KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, 90));
+    KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, 91));
+  }
+  constexpr uint64_t kNewest = 3 + FileKeyringStore::kKeptGenerations + 4;
+  EXPECT_EQ(ReadTestFile(ring_.generation(kNewest)), newest);
+  EXPECT_TRUE(TestFileExists(ring_.generation(kNewest - 1)));
+}
+
+// What was accepted as older is not acceptable for ever.
+TEST_F(RingKeyWrapsTest, AnAcceptedRollbackEndsWhenTheNewestIsBack) {
+  const std::string older = ReadTestFile(ring_.record());
+  KEKD_ASSERT_OK(Apply(*Writer(), CreateVersion{"software"}, 1));
+  const std::string newest = ReadTestFile(ring_.record());
+  WriteTestFile(ring_.record(), older);
+  KEKD_ASSERT_OK(FileKeyringStore::AcceptRollback(ring_.Options(), 1));
+  WriteTestFile(ring_.record(), newest);
+  KEKD_ASSERT_OK(ring_.Open(Access::kExclusive));
+  WriteTestFile(ring_.record(), older);
+  EXPECT_THAT(ring_.Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("rolled back")));
+}
+
+TEST_F(RingKeyWrapsTest, RefusesWrapsThatCostMoreToOpenThanUsual) {
+  const auto writer = Writer();
+  Wrap wrap = *Passphrase()->WrapRingKey(*store_->ring_key()->Get(), TestIdentity());
+  wrap.number = 2;
+  wrap.kdf->iterations *= 10;
+  EXPECT_THAT(Apply(*writer, AddWrap{wrap}, 1), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(RingKeyWrapsTest, TellsARepeatedRequestFromAReusedId) {

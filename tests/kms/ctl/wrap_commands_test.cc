@@ -103,6 +103,33 @@ TEST_F(WrapCommandsTest, RemovingNeedsWhatOpensTheOthers) {
   KEKD_EXPECT_OK(KeyCreate(command_.Context(), {.backend = "software"}));
 }
 
+TEST_F(WrapCommandsTest, PassphraseStaysUnderTheFunctionThatWasChosen) {
+  KEKD_ASSERT_OK(
+      WrapAdd(command_.Context(), {.unlock = passphrase_, .kdf = KdfFunction::kPbkdf2HmacSha512}));
+  KEKD_ASSERT_OK(KeyringNewKeyFile(command_.Context(), {.path = second_.value}));
+  KEKD_ASSERT_OK(WrapAdd(command_.Context(), {.unlock = second_}));
+  KEKD_ASSERT_OK(WrapRemove(command_.Context(), {.numbers = {3}, .also = {passphrase_}}));
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult listed,
+                            WrapList(command_.Context(OutputFormat::kJson), {}));
+  EXPECT_THAT(listed.output, HasSubstr("\"kdf\": \"pbkdf2\""));
+}
+
+TEST_F(WrapCommandsTest, SaysWhichCopiesAreLeftThatWhatWasRemovedOpens) {
+  KEKD_ASSERT_OK(AddPassphrase());
+  // A copy that can't be told to be the keyring's own is not removed.
+  const std::string copy = command_.keyring().directory + "/keyring.1";
+  WriteTestFile(copy, "something else");
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult removed,
+                            WrapRemove(command_.Context(), {.numbers = {2}}));
+  EXPECT_EQ(removed.exit_code, kExitFailure);
+  EXPECT_THAT(removed.note, HasSubstr(copy));
+}
+
+TEST_F(WrapCommandsTest, RefusesALabelThatCouldSteerATerminal) {
+  EXPECT_THAT(WrapAdd(command_.Context(), {.unlock = passphrase_, .label = "\x1b[2J"}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--label")));
+}
+
 TEST_F(WrapCommandsTest, RefusesToRemoveTheLastOneAndUnknownOnes) {
   EXPECT_THAT(WrapRemove(command_.Context(), {.numbers = {1}}),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("last wrap")));
