@@ -97,15 +97,15 @@ absl::Status ExpectNoKekd(const CommandContext& context) {
 }
 
 // What the caller's word lets the backup in against.
-std::optional<RestoreReport::Overruled> FindOverruled(
-    FileSystem& fs, const Config& config, const FileKeyringStore::RestoreRequest& request) {
+std::optional<Overruled> FindOverruled(FileSystem& fs, const Config& config,
+                                       const FileKeyringStore::RestoreRequest& request) {
   if (!request.accepted_generation.has_value()) return std::nullopt;
   const Uuid& uuid = request.keyring->identity().ring_uuid;
   const absl::StatusOr<HighWater> mark =
       ReadHighWater(fs, HighWaterPath(config.state_directory, uuid), uuid, *request.ring_key);
-  if (absl::IsDataLoss(mark.status())) return RestoreReport::Overruled{};
+  if (absl::IsDataLoss(mark.status())) return Overruled{};
   if (!mark.ok() || request.keyring->generation() >= mark->accepted) return std::nullopt;
-  return RestoreReport::Overruled{mark->highest};
+  return Overruled{mark->highest};
 }
 
 }  // namespace
@@ -166,6 +166,7 @@ absl::StatusOr<CommandResult> KeyringRestore(const CommandContext& context,
   KEKD_RETURN_IF_ERROR(ExpectFoldersForRing(fs, *context.config, *keyring));
   report.overruled = FindOverruled(fs, *context.config, request);
   NewKeyFiles key_files(fs);
+  KEKD_RETURN_IF_ERROR(MakeFoldersForRing(fs, *context.config, *keyring));
   KEKD_RETURN_IF_ERROR(key_files.MakeMissing(*keyring));
   absl::StatusOr<FileKeyringStore::Restored> restored =
       FileKeyringStore::Restore(StoreOptions(fs, *context.config, *keyring), request);

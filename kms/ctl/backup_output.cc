@@ -66,7 +66,7 @@ std::string WrapsThatOpen(const admin::v1::Keyring& keyring) {
                       "and make a\nnew backup.\n");
 }
 
-std::string DescribeOverruled(const RestoreReport::Overruled& overruled) {
+std::string DescribeOverruled(const Overruled& overruled) {
   if (overruled.generation.has_value()) {
     return absl::StrCat("  given up     generation ", *overruled.generation,
                         ", which was committed here: '--accept-generation' overruled it\n");

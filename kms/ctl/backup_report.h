@@ -13,6 +13,12 @@
 
 namespace kekd {
 
+// The keyring that is here, if it could be opened and is the one that was backed up.
+struct CurrentRing {
+  uint64_t generation = 0;
+  std::vector<uint32_t> missing;  // versions that may decrypt and are not in the backup
+};
+
 struct BackupReport {
   std::string path;
   BackupHeader header;
@@ -23,12 +29,13 @@ struct BackupReport {
   // keyring here.
   std::optional<absl::Status> recorded;
   bool compares = false;  // with the keyring that is here; see `current`
-  // The keyring that is here, if it could be opened and is the one that was backed up.
-  struct Current {
-    uint64_t generation = 0;
-    std::vector<uint32_t> missing;  // versions that may decrypt and are not in the backup
-  };
-  std::optional<Current> current;
+  std::optional<CurrentRing> current;
+};
+
+// The word of the caller let the backup in although a later generation was committed here, or the
+// high-water file that tells of one could not be checked.
+struct Overruled {
+  std::optional<uint64_t> generation;  // the highest; nothing if it can't be told
 };
 
 struct RestoreReport {
@@ -39,11 +46,6 @@ struct RestoreReport {
   std::vector<std::string> new_key_files;  // that were made
   // All that open it now, also those that were removed after the backup was made.
   admin::v1::Keyring keyring;
-  // The word of the caller let the backup in although a later generation was committed here, or
-  // the high-water file that tells of one could not be checked.
-  struct Overruled {
-    std::optional<uint64_t> generation;  // the highest; nothing if it can't be told
-  };
   std::optional<Overruled> overruled;
 };
 

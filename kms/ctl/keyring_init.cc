@@ -102,6 +102,7 @@ absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
   KEKD_ASSIGN_OR_RETURN(const RingIdentity identity, NewIdentity(keyring->name, verb.cluster_id));
 
   NewKeyFiles key_files(fs);
+  KEKD_RETURN_IF_ERROR(MakeFoldersForRing(fs, *context.config, *keyring));
   KEKD_RETURN_IF_ERROR(key_files.MakeMissing(*keyring));
   absl::StatusOr<std::unique_ptr<FileKeyringStore>> store = FileKeyringStore::Create(
       StoreOptions(fs, *context.config, *keyring), identity, context.now,

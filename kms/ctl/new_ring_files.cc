@@ -24,19 +24,28 @@ absl::Status ExpectFolderOf(FileSystem& fs, const std::string& path) {
       absl::StrCat("the folder ", folder, " of ", path, " does not exist; make it first"));
 }
 
-// Folders that are missing are made, and then belong to this process. Root at work for kekd's user
-// would so make a state folder that kekd can't use.
-absl::Status ExpectStateFolderOfSameOwner(FileSystem& fs, const std::string& state_directory,
-                                          const std::string& directory) {
-  absl::Status found = fs.GetInfo(state_directory).status();
-  if (!absl::IsNotFound(found)) return found;
-  const absl::StatusOr<FileInfo> ring = fs.GetInfo(directory);
-  if (absl::IsNotFound(ring.status())) return absl::OkStatus();
-  KEKD_RETURN_IF_ERROR(ring.status());
-  if (ring->owner == geteuid()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("the state folder ", state_directory, " does not exist; make it first, for uid ",
-                   ring->owner, ", to whom ", directory, " belongs"));
+// Root works for whom the ring is: the owner of the first of these folders that is there, or else
+// of the one that the ring's folder is to be in. Nothing for anybody else, who makes what is his.
+absl::StatusOr<std::optional<FileInfo>> WorksFor(FileSystem& fs, const Config& config,
+                                                 const KeyringConfig& keyring) {
+  if (geteuid() != 0) return std::nullopt;
+  for (const std::string& folder :
+       {keyring.directory, config.state_directory, DirectoryOf(keyring.directory)}) {
+    const absl::StatusOr<FileInfo> info = fs.GetInfo(folder);
+    if (info.ok()) return *info;
+    if (!absl::IsNotFound(info.status())) return info.status();
+  }
+  return std::nullopt;
+}
+
+absl::Status MakeFolder(FileSystem& fs, const std::string& path, const FileInfo& owner) {
+  const absl::Status made = fs.CreateDirectory(path, 0700);
+  if (absl::IsAlreadyExists(made)) return absl::OkStatus();
+  KEKD_RETURN_IF_ERROR(made);
+  if (lchown(path.c_str(), owner.owner, owner.group) != 0) {
+    return PosixError(errno, absl::StrCat("chown ", path));
+  }
+  return fs.SyncDirectory(DirectoryOf(path));
 }
 
 }  // namespace
@@ -55,7 +64,15 @@ absl::Status ExpectFoldersForRing(FileSystem& fs, const Config& config,
                                   const KeyringConfig& keyring) {
   KEKD_RETURN_IF_ERROR(ExpectFolderOf(fs, keyring.directory));
   KEKD_RETURN_IF_ERROR(ExpectFolderOf(fs, config.state_directory));
-  return ExpectStateFolderOfSameOwner(fs, config.state_directory, keyring.directory);
+  return absl::OkStatus();
+}
+
+absl::Status MakeFoldersForRing(FileSystem& fs, const Config& config,
+                                const KeyringConfig& keyring) {
+  KEKD_ASSIGN_OR_RETURN(const std::optional<FileInfo> owner, WorksFor(fs, config, keyring));
+  if (!owner.has_value()) return absl::OkStatus();
+  KEKD_RETURN_IF_ERROR(MakeFolder(fs, keyring.directory, *owner));
+  return MakeFolder(fs, config.state_directory, *owner);
 }
 
 NewKeyFiles::~NewKeyFiles() {

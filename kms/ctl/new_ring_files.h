@@ -20,9 +20,14 @@ namespace kekd {
 absl::StatusOr<UniqueFd> LockConfiguration(const std::string& path);
 
 // FailedPrecondition unless the folders are there in which the keyring's and the state folder are
-// to be made, and unless a state folder that is missing would belong to whom the keyring's belongs.
+// to be made.
 absl::Status ExpectFoldersForRing(FileSystem& fs, const Config& config,
                                   const KeyringConfig& keyring);
+
+// Makes them where they are missing if root is at work: then they belong, as all that is made in
+// them will, to whom the one of them that is there belongs, or else the folder above the keyring's.
+// So a daemon that is not root can use what root has made or restored for it.
+absl::Status MakeFoldersForRing(FileSystem& fs, const Config& config, const KeyringConfig& keyring);
 
 // Key files that this call made, removed again unless they are kept.
 class NewKeyFiles final {

@@ -457,6 +457,26 @@ class Backup(KekctlTestCase):
         self.assertLessEqual(set(codes[1:]), {3, 4})
         self.assertEqual(self.states(), {1: "active"})
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to give files away")
+    def test_root_restores_and_makes_rings_for_the_daemons_user(self):
+        user = 65534
+        self.kekctl("keyring", "init")
+        self.make()
+        for keep_state in (False, True):
+            home = self.folder / f"lib{keep_state}"
+            home.mkdir(mode=0o755)
+            os.chown(home, user, user)
+            text = self.config.read_text()
+            text = re.sub(r"directory: .*", f"directory: {home}/ring", text)
+            text = re.sub(r"stateDirectory: .*", f"stateDirectory: {home}/state", text)
+            self.config.write_text(text)
+            if keep_state:
+                (home / "state").mkdir(mode=0o700)
+                os.chown(home / "state", user, user)
+            self.run_kekctl(*self.restore())
+            for path in (home / "ring", home / "state", *home.glob("*/*")):
+                self.assertEqual((path.stat().st_uid, path.stat().st_gid), (user, user), path)
+
 
 if __name__ == "__main__":
     unittest.main()
