@@ -109,31 +109,12 @@ struct CompletionVerb {
 };
 struct ManVerb {};
 
-// clang-format off: one a line, so that two changes that add a verb meet less often
-using Verb = std::variant<
-    PrintText,
-    KeyringInitVerb,
-    KeyringShowVerb,
-    KeyringVerifyVerb,
-    KeyringAcceptRollbackVerb,
-    KeyringBackupVerb,
-    KeyringRestoreVerb,
-    KeyringNewKeyFileVerb,
-    KeyringUpgradeVerb,
-    WrapListVerb,
-    WrapAddVerb,
-    WrapRemoveVerb,
-    KeyListVerb,
-    KeyCreateVerb,
-    KeyPromoteVerb,
-    StatusVerb,
-    CheckVerb,
-    ConfigCheckVerb,
-    ConfigSchemaVerb,
-    EncryptionConfigVerb,
-    CompletionVerb,
-    ManVerb>;
-// clang-format on
+using Verb =
+    std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
+                 KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
+                 KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
+                 WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb, StatusVerb, CheckVerb,
+                 ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

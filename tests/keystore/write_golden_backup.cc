@@ -39,8 +39,8 @@ absl::Status WriteGoldenBackups(const std::string& folder) {
   WriteTestFile(key_file, ReadTestFile(path("keyring_v1.key")));
   if (chmod(key_file.c_str(), 0600) != 0) return absl::InternalError("chmod failed");
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> ring_key,
-                        ::kekd::testing::KeyFileWrapper(key_file)
-                            ->UnwrapRingKey(record.ring_key_wraps()[0], record.identity(), random));
+                        ::kekd::testing::KeyFileWrapper(key_file)->UnwrapRingKey(
+                            record.ring_key_wraps()[0], record.identity(), random));
 
   KEKD_ASSIGN_OR_RETURN(
       const NewBackup by_shares,
