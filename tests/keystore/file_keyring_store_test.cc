@@ -18,6 +18,7 @@
 
 #include "keystore/key_file.h"
 #include "tests/fakes/fault_injecting_file_system.h"
+#include "tests/keystore/file_keyring_store_fixture.h"
 #include "tests/keystore/test_ring.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -27,6 +28,7 @@ namespace {
 
 using ::kekd::testing::Fault;
 using ::kekd::testing::FaultInjectingFileSystem;
+using ::kekd::testing::FileKeyringStoreTest;
 using ::kekd::testing::ReadTestFile;
 using ::kekd::testing::StatusIs;
 using ::kekd::testing::TestFileExists;
@@ -39,66 +41,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using Access = FileKeyringStore::Access;
-
-// Makes this process that user's, to whom it gives the ring's temporary folder and its key file.
-class AsUser final {
- public:
-  AsUser(const TestRing& ring, uid_t user) : user_(user) {
-    const std::string folder = DirectoryOf(ring.key_file());
-    if (chown(folder.c_str(), user, user) != 0 || chown(ring.key_file().c_str(), user, user) != 0 ||
-        !Become(user)) {
-      abort();
-    }
-  }
-  ~AsUser() {
-    if (!BecomeRoot()) abort();
-  }
-  AsUser(const AsUser&) = delete;
-  AsUser& operator=(const AsUser&) = delete;
-
-  template <typename Function>
-  void AsRoot(Function function) const {
-    if (!BecomeRoot()) abort();
-    function();
-    if (!Become(user_)) abort();
-  }
-
- private:
-  static bool Become(uid_t user) { return setegid(user) == 0 && seteuid(user) == 0; }
-  static bool BecomeRoot() { return seteuid(0) == 0 && setegid(0) == 0; }
-
-  const uid_t user_;
-};
-
-class FileKeyringStoreTest : public ::testing::Test {
- protected:
-  // Commits one more version on what the store holds.
-  static absl::StatusOr<std::shared_ptr<const Keyring>> CommitOne(FileKeyringStore& store) {
-    const auto current = store.Load();
-    if (!current.ok()) return current.status();
-    return store.Commit(WithOneMore(**current), (*current)->generation());
-  }
-  // A ring of this generation, closed again.
-  void MakeRing(uint64_t generation) {
-    KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Create());
-    for (uint64_t i = 1; i < generation; ++i) KEKD_ASSERT_OK(CommitOne(*store));
-  }
-  void RollBackTo(uint64_t generation) {
-    WriteTestFile(ring_.record(), ReadTestFile(ring_.generation(generation)));
-  }
-  absl::Status OpenStatus(Access access = Access::kExclusive) {
-    return ring_.Open(access).status();
-  }
-  absl::Status AcceptRollback(uint64_t generation) {
-    return FileKeyringStore::AcceptRollback(ring_.Options(), generation).status();
-  }
-  static mode_t ModeOf(const std::string& path) {
-    struct stat st;
-    return stat(path.c_str(), &st) == 0 ? st.st_mode & 07777 : 0;
-  }
-
-  TestRing ring_;
-};
 
 TEST_F(FileKeyringStoreTest, CreatesARingThatOpens) {
   KEKD_ASSERT_OK_AND_ASSIGN(auto store, ring_.Create());
@@ -503,96 +445,6 @@ TEST_F(FileKeyringStoreTest, VerifyTellsOfARollback) {
   RollBackTo(2);
   KEKD_ASSERT_OK_AND_ASSIGN(reports, FileKeyringStore::Verify(ring_.Options()));
   EXPECT_THAT(reports[0].status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("rolled back")));
-}
-
-TEST_F(FileKeyringStoreTest, RefusesAFolderThatOthersCanWriteTo) {
-  KEKD_ASSERT_OK_AND_ASSIGN(auto store, ring_.Create());
-  for (const mode_t mode : {0770u, 0702u, 0777u}) {
-    ASSERT_EQ(chmod(ring_.directory().c_str(), mode), 0);
-    const auto refused = StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("chmod 0700"));
-    EXPECT_THAT(store->Load(), refused);
-    EXPECT_THAT(CommitOne(*store), refused);
-    EXPECT_THAT(OpenStatus(Access::kReadOnly), refused);
-  }
-  ASSERT_EQ(chmod(ring_.directory().c_str(), 0750), 0);
-  KEKD_EXPECT_OK(store->Load());
-}
-
-TEST_F(FileKeyringStoreTest, CreatesNoRingInAFolderThatOthersCanWriteTo) {
-  std::filesystem::create_directory(ring_.directory());
-  ASSERT_EQ(chmod(ring_.directory().c_str(), 0770), 0);
-  EXPECT_THAT(ring_.Create(), StatusIs(absl::StatusCode::kPermissionDenied));
-}
-
-TEST_F(FileKeyringStoreTest, RefusesAStateFolderThatOthersCanWriteTo) {
-  MakeRing(1);
-  ASSERT_EQ(chmod(ring_.state_directory().c_str(), 0777), 0);
-  for (const Access access : {Access::kReadOnly, Access::kExclusive}) {
-    EXPECT_THAT(OpenStatus(access), StatusIs(absl::StatusCode::kPermissionDenied,
-                                             HasSubstr("chmod 0700 " + ring_.state_directory())));
-  }
-}
-
-TEST_F(FileKeyringStoreTest, RefusesFoldersOfAnotherUser) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can give folders away";
-  MakeRing(1);
-  ASSERT_EQ(chown(ring_.state_directory().c_str(), 1234, 0), 0);
-  EXPECT_THAT(OpenStatus(),
-              StatusIs(absl::StatusCode::kPermissionDenied,
-                       AllOf(HasSubstr(ring_.state_directory()), HasSubstr("uid 1234"))));
-  // Root works for the user of the ring's folder.
-  ASSERT_EQ(chown(ring_.directory().c_str(), 1234, 0), 0);
-  KEKD_EXPECT_OK(OpenStatus());
-  // Anybody else works for himself only.
-  ASSERT_EQ(chmod(ring_.directory().c_str(), 0755), 0);
-  const AsUser user(ring_, 4321);
-  EXPECT_THAT(OpenStatus(Access::kReadOnly),
-              StatusIs(absl::StatusCode::kPermissionDenied,
-                       AllOf(HasSubstr(ring_.directory()), HasSubstr("uid 1234"))));
-}
-
-// Only root can give files away, and a group that the user is not in nobody else can give.
-TEST_F(FileKeyringStoreTest, WorksForAUserInAFolderOfAnotherGroup) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
-  const AsUser user(ring_, 1234);
-  for (const std::string& folder : {ring_.directory(), ring_.state_directory()}) {
-    std::filesystem::create_directory(folder);
-    ASSERT_EQ(chmod(folder.c_str(), 0700), 0);
-    user.AsRoot([&] { ASSERT_EQ(chown(folder.c_str(), 1234, 4321), 0); });
-  }
-  MakeRing(2);
-  KEKD_EXPECT_OK(OpenStatus());
-}
-
-TEST_F(FileKeyringStoreTest, GivesAwayNoFileThatTheLockIsALinkTo) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
-  MakeRing(1);
-  ASSERT_EQ(chown(ring_.directory().c_str(), 1234, 4321), 0);
-  const std::string lock = ring_.record() + ".lock";
-  ASSERT_EQ(unlink(lock.c_str()), 0);
-  ASSERT_EQ(link(ring_.key_file().c_str(), lock.c_str()), 0);
-  EXPECT_THAT(OpenStatus(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(lock)));
-  EXPECT_EQ(FileSystem::System().GetInfo(ring_.key_file())->owner, 0u);
-}
-
-// root's tool must not take a file away from the daemon's user, the lock neither.
-TEST_F(FileKeyringStoreTest, GivesEveryFileTheFoldersOwner) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
-  for (const std::string& folder : {ring_.directory(), ring_.state_directory()}) {
-    std::filesystem::create_directory(folder);
-    ASSERT_EQ(chmod(folder.c_str(), 0700), 0);
-    ASSERT_EQ(chown(folder.c_str(), 1234, 4321), 0);
-  }
-  MakeRing(3);
-  for (const std::string& folder : {ring_.directory(), ring_.state_directory()}) {
-    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      struct stat st;
-      ASSERT_EQ(stat(entry.path().c_str(), &st), 0);
-      EXPECT_EQ(st.st_uid, 1234u) << entry.path();
-      EXPECT_EQ(st.st_gid, 4321u) << entry.path();
-      EXPECT_EQ(st.st_mode & 07777, 0600u) << entry.path();
-    }
-  }
 }
 
 TEST_F(FileKeyringStoreTest, RefusesARingKeyItCanNotOpenWithTheReason) {
