@@ -111,6 +111,9 @@ class Online(KekctlTestCase):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
     def test_users_that_are_not_allowed(self):
+        closed = [folder for folder in BIN.resolve().parents if not folder.stat().st_mode & 0o001]
+        if closed:
+            self.skipTest(f"another user can't run what lies in {closed[0]}")
         self.folder.chmod(0o755)
         other = {"user": 12345, "group": 12345, "extra_groups": []}
         for verb, name in (("status", "admin.sock"), ("check", "kekd.sock")):
