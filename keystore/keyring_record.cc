@@ -285,13 +285,6 @@ absl::StatusOr<Wrap> DecodeWrap(absl::string_view bytes) {
   return wrap;
 }
 
-absl::StatusOr<Uuid> UnverifiedRecord::RingUuidOf(absl::string_view bytes) {
-  if (bytes.size() < kHeaderBytes || bytes.substr(0, kMagic.size()) != kMagic) {
-    return Damaged("it does not begin as a keyring does");
-  }
-  return Uuid::FromBytes(AsBytes(bytes.substr(kUuidOffset, Uuid::kBytes)));
-}
-
 absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
   const uint8_t* const data = AsBytes(bytes).data();
   if (absl::string_view(bytes).substr(0, kMagic.size()) != kMagic) {
@@ -337,6 +330,12 @@ absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
 }
 
 absl::StatusOr<Keyring> UnverifiedRecord::Verify(const RingKey& ring_key) const {
+  if (!(identity().ring_uuid == ring_key.ring_uuid())) {
+    return absl::DataLossError(absl::StrCat(
+        "another keyring lies in its place (ring UUID ", identity().ring_uuid.ToString(),
+        ") than the one that is in use (", ring_key.ring_uuid().ToString(),
+        "): put that one back, or restart kekd to serve the other"));
+  }
   const ByteView all = AsBytes(bytes_);
   const size_t authenticated = all.size() - kMacBytes;
   KEKD_ASSIGN_OR_RETURN(const Sha256Digest mac, ring_key.RecordMac(all.first(authenticated)));

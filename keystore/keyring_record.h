@@ -37,15 +37,13 @@ class UnverifiedRecord final {
   // whether they are authentic can only be told afterwards.
   static absl::StatusOr<UnverifiedRecord> Parse(std::string bytes);
 
-  // The ring UUID in the header of what may be a record; DataLoss if it has no such header.
-  static absl::StatusOr<Uuid> RingUuidOf(absl::string_view bytes);
-
   const RingIdentity& identity() const { return keyring_.identity(); }
   uint64_t generation() const { return keyring_.generation(); }
   const std::vector<Wrap>& ring_key_wraps() const { return keyring_.ring_key_wraps(); }
   uint32_t ring_key_number() const { return keyring_.ring_key_number(); }
 
-  // The keyring, if the record was written by somebody who has the ring key; else DataLoss.
+  // The keyring, if the record was written by somebody who has the ring key; else DataLoss, which
+  // tells another ring's record from an altered one.
   absl::StatusOr<Keyring> Verify(const RingKey& ring_key) const;
 
  private:

@@ -87,20 +87,6 @@ absl::Status CheckHighWater(const Options& options, const Keyring& keyring,
   return absl::OkStatus();
 }
 
-// DataLoss if the record is, by its form, another ring's; whatever else is wrong with it is not
-// told here.
-absl::Status CheckIsRing(const Options& options, const Uuid& ring_uuid) {
-  const absl::StatusOr<std::string> bytes =
-      options.fs->ReadFile(RecordPath(options), kMaxRecordBytes);
-  if (!bytes.ok()) return absl::OkStatus();
-  const absl::StatusOr<Uuid> found = UnverifiedRecord::RingUuidOf(*bytes);
-  if (!found.ok() || *found == ring_uuid) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat("another keyring lies in ", options.directory, " (ring UUID ", found->ToString(),
-                   ") than the one that is in use (", ring_uuid.ToString(),
-                   "): put that one back, or restart kekd to serve the other"));
-}
-
 }  // namespace
 
 std::string RecordPath(const Options& options) { return JoinPath(options.directory, kRecordName); }
@@ -253,7 +239,6 @@ absl::StatusOr<CheckedRecord> ReadChecked(const Options& options, const Uuid& ri
     return ReadHighWater(*options.fs, path, ring_uuid, key);
   };
   absl::StatusOr<HighWater> high_water = read_mark(*ring_key);
-  KEKD_RETURN_IF_ERROR(CheckIsRing(options, ring_uuid));
   KEKD_ASSIGN_OR_RETURN(OpenedRecord record, ReadCurrent(options, ring_key));
   const std::string& former = record.keyring.former_ring_key();
   if (absl::IsDataLoss(high_water.status()) && !former.empty()) {

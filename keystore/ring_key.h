@@ -51,6 +51,8 @@ class RingKey final {
   // DataLoss if the wrap was made by another ring key.
   absl::StatusOr<std::shared_ptr<const RingKey>> UnwrapFormer(absl::string_view wrapped) const;
 
+  // Of the ring that it is the key of.
+  const Uuid& ring_uuid() const { return ring_uuid_; }
   // The raw key, to be wrapped.
   const SecretBytes& secret() const { return secret_; }
 
