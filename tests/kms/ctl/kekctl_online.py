@@ -37,9 +37,10 @@ class Online(KekctlTestCase):
     def on_terminal(self, *arguments, **environment):
         """What is shown on a terminal."""
         controller, terminal = pty.openpty()
+        kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
         try:
             subprocess.run([BIN / "kekctl", "--config", self.config, *arguments], stdin=subprocess.DEVNULL, stdout=terminal,
-                           stderr=subprocess.DEVNULL, timeout=60, check=True, env={"TERM": "xterm", **environment})
+                           stderr=subprocess.DEVNULL, timeout=60, check=True, env={**kept, "TERM": "xterm", **environment})
             return os.read(controller, 65536).decode()
         finally:
             os.close(terminal)
