@@ -1,5 +1,6 @@
 #include "keystore/backup_share.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
@@ -58,7 +59,7 @@ absl::StatusOr<SecretBytes> Encode(const BackupShare& share) {
   out[1] = static_cast<uint8_t>(share.threshold);
   out[2] = static_cast<uint8_t>(share.total);
   out[3] = share.secret.index;
-  memcpy(out + kIdOffset, share.id.data(), share.id.size());
+  std::copy(share.id.begin(), share.id.end(), out + kIdOffset);
   memcpy(out + kSecretOffset, share.secret.value.Reveal(SecretAccessToken()).data(),
          BackupShare::kSecretBytes);
   KEKD_ASSIGN_OR_RETURN(const Check check, CheckBytes(bytes.Reveal(SecretAccessToken())));

@@ -40,7 +40,7 @@ bool IsInUse(const Options& options) {
 absl::Status ExpectNoRing(const Options& options, const Keyring& restored) {
   const absl::StatusOr<std::vector<uint64_t>> kept = KeptGenerations(options);
   if (!kept.ok() && !absl::IsNotFound(kept.status())) return kept.status();
-  const absl::Status found = options.fs->GetInfo(RecordPath(options)).status();
+  absl::Status found = options.fs->GetInfo(RecordPath(options)).status();
   if (!found.ok() && !absl::IsNotFound(found)) return found;
   const bool has_copies = kept.ok() && !kept->empty();
   if (!found.ok() && !has_copies) return absl::OkStatus();
