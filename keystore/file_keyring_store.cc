@@ -50,6 +50,10 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Open(Options
   std::unique_ptr<FileKeyringStore> store(
       new FileKeyringStore(std::move(options), access, std::move(lock),
                            record.keyring.identity().ring_uuid, std::move(record.ring_key)));
+  {
+    MutexLock opening(&store->mu_);
+    store->opener_ = std::move(record.opener);
+  }
   KEKD_RETURN_IF_ERROR(store->Load().status());
   return store;
 }
@@ -163,11 +167,16 @@ absl::StatusOr<std::shared_ptr<const RingKey>> FileKeyringStore::OpenRingKey(
   return std::move(opened.ring_key);
 }
 
+std::string FileKeyringStore::Opener() {
+  MutexLock lock(&mu_);
+  return opener_;
+}
+
 absl::Status FileKeyringStore::SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers) {
   MutexLock lock(&mu_);
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> current,
                         LoadLocked(/*insist_on_mark=*/false));
-  KEKD_ASSIGN_OR_RETURN(const OpenedRingKey opened,
+  KEKD_ASSIGN_OR_RETURN(OpenedRingKey opened,
                         kekd::OpenRingKey(current->ring_key_wraps(), wrappers, current->identity(),
                                           *options_.random));
   if (!SecretBytes::ConstantTimeEquals(opened.ring_key->secret(), ring_key_->Get()->secret())) {
@@ -175,6 +184,7 @@ absl::Status FileKeyringStore::SetWrappers(std::vector<std::unique_ptr<RingKeyWr
                                             " holds another ring key than the one that is served"));
   }
   wrappers_ = std::move(wrappers);
+  opener_ = std::move(opened.opener);
   return absl::OkStatus();
 }
 

@@ -116,6 +116,7 @@ class FileKeyringStore final : public KeyringStore {
       std::shared_ptr<const RingKey> ring_key) override;
   std::shared_ptr<const CurrentRingKey> ring_key() const override { return ring_key_; }
   absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(absl::Span<const Wrap> wraps) override;
+  std::string Opener() override;
   absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers) override;
   absl::StatusOr<std::vector<BackupLogEntry>> Backups() override;
   absl::Status RecordBackup(const BackupLogEntry& entry) override;
@@ -150,6 +151,7 @@ class FileKeyringStore final : public KeyringStore {
   const std::shared_ptr<CurrentRingKey> ring_key_;  // set under mu_ only
   Mutex mu_;                                        // one Load or Commit at a time
   std::vector<std::unique_ptr<RingKeyWrapper>> wrappers_ ABSL_GUARDED_BY(mu_);
+  std::string opener_ ABSL_GUARDED_BY(mu_);
   // Of a commit that changes the ring key and that has not reported its end.
   std::shared_ptr<const RingKey> coming_ring_key_ ABSL_GUARDED_BY(mu_);
   bool mark_warned_ ABSL_GUARDED_BY(mu_) = false;  // one warning for each time that it can't

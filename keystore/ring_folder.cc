@@ -154,14 +154,16 @@ absl::StatusOr<OpenedRecord> ReadRecord(const Options& options, const std::strin
   KEKD_ASSIGN_OR_RETURN(std::string bytes, options.fs->ReadFile(path, kMaxRecordBytes));
   KEKD_ASSIGN_OR_RETURN(const UnverifiedRecord record, UnverifiedRecord::Parse(std::move(bytes)));
   if (generation != nullptr) *generation = record.generation();
+  std::string opener;
   if (ring_key == nullptr) {
     KEKD_ASSIGN_OR_RETURN(
         OpenedRingKey opened,
         OpenRingKey(record.ring_key_wraps(), options.wrappers, record.identity(), *options.random));
     ring_key = std::move(opened.ring_key);
+    opener = std::move(opened.opener);
   }
   KEKD_ASSIGN_OR_RETURN(Keyring keyring, record.Verify(*ring_key));
-  return OpenedRecord{std::move(keyring), std::move(ring_key)};
+  return OpenedRecord{std::move(keyring), std::move(ring_key), std::move(opener)};
 }
 
 absl::Status CheckThereIsOne(const Options& options) {

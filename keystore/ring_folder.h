@@ -42,6 +42,7 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockFolder(const Options& options);
 struct OpenedRecord {
   Keyring keyring;
   std::shared_ptr<const RingKey> ring_key;
+  std::string opener;  // of the ring key; empty if it was given
 };
 
 // Reads and authenticates one record: under `ring_key`, or, if that is null, under what the

@@ -6,22 +6,31 @@
 
 namespace kekd {
 
+absl::StatusOr<OpenedRingKey> OpenRingKeyWith(absl::Span<const Wrap> wraps,
+                                              const RingKeyWrapper& wrapper,
+                                              const RingIdentity& ring,
+                                              const RandomSource& random) {
+  absl::Status reason = absl::NotFoundError(absl::StrCat(
+      wrapper.Describe(), ": the keyring has no wrap of type \"", ToString(wrapper.type()), "\""));
+  for (const Wrap& wrap : wraps) {
+    if (wrap.type != wrapper.type()) continue;
+    absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
+        wrapper.UnwrapRingKey(wrap, ring, random);
+    if (ring_key.ok()) return OpenedRingKey{*std::move(ring_key), wrap.number, wrapper.Describe()};
+    reason = ring_key.status();
+  }
+  return reason;
+}
+
 absl::StatusOr<OpenedRingKey> OpenRingKey(
     absl::Span<const Wrap> wraps, absl::Span<const std::unique_ptr<RingKeyWrapper>> wrappers,
     const RingIdentity& ring, const RandomSource& random) {
   absl::Status failed;
   std::string reasons;
   for (const std::unique_ptr<RingKeyWrapper>& wrapper : wrappers) {
-    absl::Status reason = absl::NotFoundError(absl::StrCat(wrapper->Describe(),
-                                                           ": the keyring has no wrap of type \"",
-                                                           ToString(wrapper->type()), "\""));
-    for (const Wrap& wrap : wraps) {
-      if (wrap.type != wrapper->type()) continue;
-      absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
-          wrapper->UnwrapRingKey(wrap, ring, random);
-      if (ring_key.ok()) return OpenedRingKey{*std::move(ring_key), wrap.number};
-      reason = ring_key.status();
-    }
+    absl::StatusOr<OpenedRingKey> opened = OpenRingKeyWith(wraps, *wrapper, ring, random);
+    if (opened.ok()) return opened;
+    const absl::Status& reason = opened.status();
     if (failed.ok()) failed = reason;
     absl::StrAppend(&reasons, reasons.empty() ? "" : "; ", reason.message());
   }

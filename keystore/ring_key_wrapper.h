@@ -50,11 +50,18 @@ std::unique_ptr<RingKeyWrapper> CreatePassphraseWrapper(std::unique_ptr<SecretSo
                                                         KdfFunction function,
                                                         const RandomSource& random);
 
-// A ring key that was opened, and by which wrap.
+// A ring key that was opened, by which wrap, and what opened it (RingKeyWrapper::Describe).
 struct OpenedRingKey {
   std::shared_ptr<const RingKey> ring_key;
   uint32_t wrap_number = 0;
+  std::string opener;
 };
+
+// Opens the ring key with the first of the wraps that `wrapper` fits. NotFound if there is none of
+// its type; else the error of the last one.
+absl::StatusOr<OpenedRingKey> OpenRingKeyWith(absl::Span<const Wrap> wraps,
+                                              const RingKeyWrapper& wrapper,
+                                              const RingIdentity& ring, const RandomSource& random);
 
 // Opens the ring key with the first wrapper that fits one of the wraps. If none does, the error
 // says for each wrapper why.

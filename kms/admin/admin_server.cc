@@ -53,6 +53,7 @@ void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
     if (health->may_encrypt.ok()) out->set_key_id(primary->key_id.text());
   }
   for (const std::string& warning : health->warnings) out->add_warnings(warning);
+  for (const std::string& warning : ring.warnings()) out->add_warnings(warning);
   if (health->check_time != absl::InfinitePast()) {
     out->set_last_canary_ms(absl::ToUnixMillis(health->check_time));
   }

@@ -28,6 +28,8 @@ struct AdministeredKeyring {
     uint64_t refused = 0;
   };
   std::function<Connections()> connections;
+  // What an operator should know of it beside its health. Called on the server's thread.
+  std::function<std::vector<std::string>()> warnings;
 };
 
 inline constexpr int kMaxAdminReceiveBytes = 64 * 1024;

@@ -71,6 +71,7 @@ class Daemon::Impl final {
     std::string failure;
     if (reloaded.ok()) {
       LogInfo("reloaded the configuration");
+      for (const auto& keyring : keyrings_) keyring->CheckUnlock(UnlockCheck::When::kNow);
     } else {
       LogError("reload failed; nothing was changed", {{"error", reloaded.message()}});
       failure =
@@ -185,7 +186,12 @@ class Daemon::Impl final {
     for (size_t i = 0; i < keyrings_.size(); ++i) {
       if (next.keyrings[i].unlock == before.keyrings[i].unlock) continue;
       const absl::Status set = SetUnlock(i, next);
-      if (set.ok()) continue;
+      if (set.ok()) {
+        LogInfo("another unlock list opens the keyring",
+                {{"keyring", next.keyrings[i].name},
+                 {"opened_by", keyrings_[i]->writer().store().Opener()}});
+        continue;
+      }
       for (size_t done = 0; done < i; ++done) {
         const absl::Status back = SetUnlock(done, before);
         if (!back.ok()) {
@@ -248,7 +254,8 @@ class Daemon::Impl final {
                               .writer = &keyring.writer(),
                               .service = &keyring.service(),
                               .health = &keyring.health(),
-                              .connections = [this, i] { return ConnectionsOf(i); }});
+                              .connections = [this, i] { return ConnectionsOf(i); },
+                              .warnings = [&keyring] { return keyring.UnlockWarnings(); }});
     }
     return administered;
   }

@@ -22,17 +22,19 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
                                                                    const KeyringConfig& keyring,
                                                                    ListenerSource& listeners,
                                                                    absl::Time deadline) {
-  std::unique_ptr<ServedKeyring> served(new ServedKeyring(keyring));
+  std::unique_ptr<ServedKeyring> served(new ServedKeyring(fs, keyring));
   KEKD_ASSIGN_OR_RETURN(served->writer_, OpenForWriting(fs, config, keyring, deadline));
   const std::shared_ptr<const OpenKeyring> opened = served->writer_->current()->Get();
   served->health_ = std::make_shared<KeyringHealth>();
-  served->monitor_ =
-      std::make_unique<HealthMonitor>(*served->writer_, *served->health_, Clock::System());
+  served->monitor_ = std::make_unique<HealthMonitor>(
+      *served->writer_, *served->health_, Clock::System(),
+      [check = served.get()] { check->CheckUnlock(UnlockCheck::When::kIfDue); });
   served->service_ = std::make_unique<EnvelopeService>(served->writer_->current(), served->health_);
   KEKD_ASSIGN_OR_RETURN(served->server_, StartKmsServer(*served->service_));
   KEKD_ASSIGN_OR_RETURN(served->listener_, listeners.Get(keyring.socket));
   const KeyVersion* primary = opened->keyring().Primary();
   LogInfo("keyring is open", {{"keyring", keyring.name},
+                              {"opened_by", served->writer_->store().Opener()},
                               {"generation", opened->keyring().generation()},
                               {"versions", opened->keyring().versions().size()},
                               {"key_id", primary == nullptr ? "none" : primary->key_id.text()},

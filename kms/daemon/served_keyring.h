@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -14,6 +15,7 @@
 #include "keystore/keyring_writer.h"
 #include "kms/config/config.h"
 #include "kms/daemon/listener_source.h"
+#include "kms/daemon/unlock_check.h"
 #include "kms/server/connection_acceptor.h"
 #include "kms/server/kms_server.h"
 #include "kms/server/unix_listener.h"
@@ -65,15 +67,22 @@ class ServedKeyring final {
   // Removes the socket, so that clients are refused at once instead of waiting in its backlog. Once
   // the acceptor has stopped.
   void CloseListener() { listener_.reset(); }
-  // Starts the background health check.
+  // Starts the background checks, of its health and of what opens it.
   void StartMonitor() { monitor_->Start(); }
+  // Tries what the configuration says that opens it. Thread-safe.
+  void CheckUnlock(UnlockCheck::When when) {
+    unlock_check_.Check(*config(), writer_->current()->Get()->keyring(), when);
+  }
+  // What does not open it any more. Thread-safe.
+  std::vector<std::string> UnlockWarnings() const { return unlock_check_.Warnings(); }
 
  private:
-  explicit ServedKeyring(KeyringConfig config)
-      : config_(std::make_shared<const KeyringConfig>(std::move(config))) {}
+  ServedKeyring(FileSystem& fs, KeyringConfig config)
+      : config_(std::make_shared<const KeyringConfig>(std::move(config))), unlock_check_(fs) {}
 
   mutable Mutex config_mu_;
   std::shared_ptr<const KeyringConfig> config_ ABSL_GUARDED_BY(config_mu_);
+  UnlockCheck unlock_check_;
   std::unique_ptr<KeyringWriter> writer_;
   std::shared_ptr<KeyringHealth> health_;     // read by the service
   std::unique_ptr<EnvelopeService> service_;  // reads the writer's current keyring

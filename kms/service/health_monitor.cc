@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <random>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -20,8 +21,9 @@ std::string Problem(const KeyVersion& version, bool primary) {
 
 }  // namespace
 
-HealthMonitor::HealthMonitor(KeyringWriter& writer, KeyringHealth& health, const Clock& clock)
-    : writer_(writer), health_(health), clock_(clock) {
+HealthMonitor::HealthMonitor(KeyringWriter& writer, KeyringHealth& health, const Clock& clock,
+                             std::function<void()> also)
+    : writer_(writer), health_(health), clock_(clock), also_(std::move(also)) {
   Check();
 }
 
@@ -43,6 +45,7 @@ void HealthMonitor::Run() {
   std::minstd_rand generator(std::random_device{}());
   std::uniform_real_distribution<double> factor(0.8, 1.2);
   while (true) {
+    if (also_ != nullptr) also_();
     {
       // Not by the wall clock, which may be set back for hours.
       const auto next = std::chrono::steady_clock::now() +

@@ -3,6 +3,7 @@
 #define KEKD_KMS_SERVICE_HEALTH_MONITOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,8 +33,11 @@ class HealthMonitor final {
   static constexpr absl::Duration kCheckTimeout = absl::Seconds(3);
   static constexpr int kFailuresUntilError = 2;
 
-  // All outlive the monitor. Does a first round before it returns, without a thread.
-  HealthMonitor(KeyringWriter& writer, KeyringHealth& health, const Clock& clock);
+  // All outlive the monitor. Does a first round before it returns, without a thread. The thread
+  // calls `also` when it starts and after each round: for what may take long and that no round
+  // should wait for.
+  HealthMonitor(KeyringWriter& writer, KeyringHealth& health, const Clock& clock,
+                std::function<void()> also = nullptr);
   ~HealthMonitor();  // stops the thread
   HealthMonitor(const HealthMonitor&) = delete;
   HealthMonitor& operator=(const HealthMonitor&) = delete;
@@ -49,6 +53,7 @@ class HealthMonitor final {
   KeyringWriter& writer_;
   KeyringHealth& health_;
   const Clock& clock_;
+  const std::function<void()> also_;
 
   Mutex check_mu_;  // one round at a time; taken before the writer's own lock
   std::map<uint32_t, int> failures_ ABSL_GUARDED_BY(check_mu_);  // in a row, by version

@@ -109,6 +109,45 @@ class Wraps(KekctlTestCase):
         self.assertIn("ring.key", text)
         self.assertIn("passphrase file", text)
 
+    def wait_until(self, condition):
+        deadline = time.monotonic() + 30
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, self.kekd_log())
+            time.sleep(0.05)
+
+    def unlock_warnings(self):
+        return [text for text in self.kekctl_json("status")["keyrings"][0]["warnings"] if "unlock" in text]
+
+    def test_part_of_the_unlock_list_that_no_longer_opens_the_ring_is_told(self):
+        """Where another part opens it, nothing else would tell until that one is lost too."""
+        self.kekctl("keyring", "wrap", "add", "--passphrase-file", self.passphrase)
+        other = self.folder / "other.key"
+        self.kekctl("keyring", "new-key-file", other)
+        key_file = self.folder / "ring.key"
+        self.unlock_with("{keyFile: '%s'}" % other, "{keyFile: '%s'}" % key_file,
+                         "{passphrase: {file: '%s'}}" % self.passphrase, "{passphrase: {prompt: true}}")
+        self.write_secret(self.passphrase, "another passphrase than the ring's")
+        kekd = self.start_kekd()
+        self.assertIn(f'opened_by="key file {key_file}"', self.kekd_log())
+        self.wait_until(lambda: len(self.unlock_warnings()) == 2)
+        first, second = self.unlock_warnings()
+        self.assertIn(f"key file {other} does not open the keyring: it is the key file of another one", first)
+        self.assertIn(f"passphrase file {self.passphrase} does not open the keyring: ", second)
+        self.assertIn("mend that, or take it out", second)
+        self.assertIn(f"warning  key file {other} does not open", self.kekctl("status"))
+        self.assertEqual(self.kekd_log().count("does not open the keyring"), 2, self.kekd_log())
+        self.assertNotIn("another passphrase", self.kekd_log())
+        # A reload looks again, and what was mended is no longer complained of.
+        self.write_secret(self.passphrase, PASSPHRASE)
+        other.unlink()
+        kekd.send_signal(signal.SIGHUP)
+        self.wait_until(lambda: len(self.unlock_warnings()) == 1)
+        self.assertIn(f"key file {other} does not open the keyring: it does not exist", self.unlock_warnings()[0])
+        self.unlock_with("{passphrase: {file: '%s'}}" % self.passphrase, "{keyFile: '%s'}" % key_file)
+        kekd.send_signal(signal.SIGHUP)
+        self.wait_until(lambda: not self.unlock_warnings())
+        self.assertIn(f'opened_by="passphrase file {self.passphrase}"', self.kekd_log())
+
     def test_credential(self):
         credentials = self.folder / "credentials"
         credentials.mkdir(0o700)

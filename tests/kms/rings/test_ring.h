@@ -44,6 +44,7 @@ class MemoryKeyringStore final : public KeyringStore {
   absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(absl::Span<const Wrap>) override {
     return absl::NotFoundError("no wrap");
   }
+  std::string Opener() override { return ""; }
   absl::Status SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>>) override {
     return absl::OkStatus();
   }
