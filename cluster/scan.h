@@ -1,0 +1,98 @@
+// Counts what lies in etcd by how it is encrypted.
+#ifndef KEKD_CLUSTER_SCAN_H_
+#define KEKD_CLUSTER_SCAN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "cluster/key_catalog.h"
+#include "cluster/object_key.h"
+#include "cluster/object_opener.h"
+#include "cluster/scan_report.h"
+#include "cluster/storage_value.h"
+#include "cluster/stored_object.h"
+
+namespace kekd {
+
+// Scanner is fed the objects of an EtcdSource one by one and sums them up. Its memory is bounded
+// whatever the objects are; on the usual path it allocates nothing. Not thread-safe.
+//
+//   Scanner scanner(options);
+//   facts = source.Read(range, [&](const StoredObject& o) { return scanner.Visit(o); }, progress);
+//   ScanReport report = std::move(scanner).Finish(facts);
+class Scanner final {
+ public:
+  static constexpr size_t kMaxGroups = 10'000;
+  // Longer names are cut and end in "..."; key ids, which have a limit of their own, are whole.
+  static constexpr size_t kMaxNameBytes = 253;
+
+  struct Options {
+    std::vector<std::string> prefixes = ReadRange().prefixes;  // of keys, as they were read
+    const KeyCatalog* catalog = nullptr;                       // outlives the scanner; or null
+    // Names of providers that are known to be kekd. Beside these, a provider is taken for ours if
+    // a key of the catalogue was used under its name.
+    std::vector<std::string> providers;
+    ObjectOpener* opener = nullptr;                   // opens every whole object of KMS v2; or null
+    absl::Duration open_timeout = absl::Seconds(10);  // for each DEK source
+    const Clock* clock = &Clock::System();
+  };
+
+  explicit Scanner(Options options);
+
+  // Always OK: a visitor.
+  absl::Status Visit(const StoredObject& object);
+
+  ScanReport Finish(SourceFacts facts) &&;
+
+ private:
+  // What a group's objects have in common.
+  struct GroupName {
+    absl::string_view resource;
+    absl::string_view group;
+    absl::string_view name;
+    absl::string_view key_id;
+    Place place = Place::kCurrent;
+    StorageKind kind = StorageKind::kUnrecognised;
+
+    friend bool operator==(const GroupName& a, const GroupName& b) {
+      return a.place == b.place && a.kind == b.kind && a.key_id == b.key_id && a.name == b.name &&
+             a.resource == b.resource && a.group == b.group;
+    }
+    template <typename H>
+    friend H AbslHashValue(H h, const GroupName& n) {
+      return H::combine(std::move(h), n.resource, n.group, n.name, n.key_id, n.place, n.kind);
+    }
+  };
+  struct Group {
+    GroupName name;  // views of the strings of `counts` and of `resource`
+    std::string resource;
+    std::string api_group;
+    ScanGroup counts;
+  };
+
+  Group& FindGroup(const ObjectKey& key, const GroupName& name, absl::string_view etcd_key);
+  Group& AddGroup(const ObjectKey& key, GroupName name, absl::string_view etcd_key);
+  void TryToOpen(const StoredObject& object, const StorageValue& value, ScanGroup& counts);
+  void TellFreshness();
+  void TellGaps();
+
+  const Options options_;
+  std::deque<Group> groups_;  // stay where they are
+  absl::flat_hash_map<GroupName, Group*> by_name_;
+  Group* last_ = nullptr;
+  uint64_t folded_ = 0;       // objects in groups of kOtherResources
+  absl::Status unavailable_;  // the first reason
+  ScanReport report_;
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_CLUSTER_SCAN_H_

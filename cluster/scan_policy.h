@@ -1,0 +1,80 @@
+// What an operator demands of etcd, and whether a scan proves it.
+#ifndef KEKD_CLUSTER_SCAN_POLICY_H_
+#define KEKD_CLUSTER_SCAN_POLICY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "cluster/scan_report.h"
+#include "cluster/stored_object.h"
+
+namespace kekd {
+
+// Each demands what those before it do, and more.
+enum class PolicyLevel {
+  kEncrypted,  // no plaintext, and nothing that can't be decoded
+  kKms,        // by KMS v2 only
+  kOurs,       // under a key of the given keyrings
+  kPrimary,    // under a primary of them
+};
+
+absl::string_view ToString(PolicyLevel level);  // "encrypted", "kms", "ours", "primary"
+
+struct PolicyRule {
+  std::string resource;  // "secrets", "deployments.apps", or "*": all that no other rule names
+  PolicyLevel level = PolicyLevel::kEncrypted;
+};
+
+struct PolicyViolation {
+  std::string resource;
+  PolicyLevel level = PolicyLevel::kEncrypted;  // what was demanded
+  Place place = Place::kCurrent;
+  std::string what;  // "is plaintext", "is encrypted by aescbc, not by KMS v2", …
+  uint64_t objects = 0;
+  std::string example_key;  // of etcd: escape it where it is printed
+};
+
+enum class PolicyVerdict {
+  kMet,
+  kNotProven,  // nothing was found against it, and not everything was seen
+  kViolated,
+};
+
+absl::string_view ToString(PolicyVerdict verdict);  // "met", "not proven", "violated"
+
+struct PolicyResult {
+  PolicyVerdict verdict = PolicyVerdict::kMet;
+  std::vector<PolicyViolation> violations;  // by resource
+  std::vector<std::string> none_found;      // resources of rules of which there is no object
+  bool history = false;                     // the past was looked at too
+};
+
+// ScanPolicy is a set of rules. A value.
+class ScanPolicy final {
+ public:
+  // Each is RESOURCE=LEVEL. InvalidArgument, naming what is allowed, for anything else, for a
+  // resource that is named twice, and for one that kube-apiserver never encrypts.
+  static absl::StatusOr<ScanPolicy> Parse(absl::Span<const std::string> rules);
+
+  const std::vector<PolicyRule>& rules() const { return rules_; }
+  // Whether a rule can only be met with keyrings to compare with.
+  bool NeedsKeyrings() const;
+
+  // What is current and pending has to be as the rule of its resource demands. Of the past, if it
+  // was read, only plaintext counts, which whoever has the file can read as well. What
+  // kube-apiserver never encrypts is exempt.
+  PolicyResult Evaluate(const ScanReport& report) const;
+
+ private:
+  explicit ScanPolicy(std::vector<PolicyRule> rules) : rules_(std::move(rules)) {}
+
+  std::vector<PolicyRule> rules_;
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_CLUSTER_SCAN_POLICY_H_
