@@ -1,0 +1,43 @@
+#include "cluster/key_catalog.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
+#include "keystore/key_id.h"
+
+namespace kekd {
+namespace {
+
+constexpr size_t kKeyIdDigits = 32;
+
+}  // namespace
+
+void KeyCatalog::Add(const Keyring& keyring) {
+  const std::string& name = keyring.identity().name;
+  names_.insert(name);
+  for (const KeyVersion& version : keyring.versions()) {
+    CatalogKey& key = keys_[version.key_id.text()];
+    key.keyring = name;
+    key.version = version.number;
+    key.state = version.state;
+    key.primary = keyring.Primary() == &version;
+    key.compromised = version.IsCompromised();
+  }
+}
+
+const CatalogKey* KeyCatalog::Find(absl::string_view key_id) const {
+  const auto found = keys_.find(key_id);
+  return found == keys_.end() ? nullptr : &found->second;
+}
+
+bool KeyCatalog::LooksLikeOurs(absl::string_view key_id) const {
+  const std::vector<absl::string_view> parts = absl::StrSplit(key_id, '.');
+  return parts.size() == 3 && names_.contains(parts[0]) && !parts[1].empty() &&
+         std::all_of(parts[1].begin(), parts[1].end(), absl::ascii_isdigit) &&
+         parts[2].size() == kKeyIdDigits &&
+         std::all_of(parts[2].begin(), parts[2].end(), absl::ascii_isxdigit);
+}
+
+}  // namespace kekd

@@ -1,0 +1,92 @@
+#include "cluster/object_key.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "cluster/stored_object.h"
+
+namespace kekd {
+namespace {
+
+TEST(ObjectKeyTest, TakesKeysApart) {
+  struct Case {
+    std::string key;
+    std::string resource;
+    std::string namespace_name;
+    std::string name;
+  };
+  const std::vector<Case> cases = {
+      {"/registry/secrets/default/token", "secrets", "default", "token"},
+      {"/registry/configmaps/kube-system/x", "configmaps", "kube-system", "x"},
+      {"/registry/deployments/ns/web", "deployments.apps", "ns", "web"},
+      {"/registry/services/specs/ns/web", "services", "ns", "web"},
+      {"/registry/services/endpoints/ns/web", "endpoints", "ns", "web"},
+      {"/registry/services/other/web", "services", "other", "web"},
+      {"/registry/minions/node-1", "nodes", "", "node-1"},
+      {"/registry/controllers/ns/rc", "replicationcontrollers", "ns", "rc"},
+      {"/registry/ingress/ns/i", "ingresses.networking.k8s.io", "ns", "i"},
+      {"/registry/events/ns/pod.17", "events", "ns", "pod.17"},
+      {"/registry/leases/kube-node-lease/n", "leases.coordination.k8s.io", "kube-node-lease", "n"},
+      {"/registry/clusterroles/system:node", "clusterroles.rbac.authorization.k8s.io", "",
+       "system:node"},
+      {"/registry/masterleases/10.0.0.1", "masterleases", "", "10.0.0.1"},
+      {"/registry/ranges/serviceips", "ranges", "", "serviceips"},
+      {"/registry/example.com/widgets/ns/w", "widgets.example.com", "ns", "w"},
+      {"/registry/example.com/gadgets/g", "gadgets.example.com", "", "g"},
+      {"/registry/apiextensions.k8s.io/customresourcedefinitions/widgets.example.com",
+       "customresourcedefinitions.apiextensions.k8s.io", "", "widgets.example.com"},
+      {"/registry/apiregistration.k8s.io/apiservices/v1.apps", "apiservices.apiregistration.k8s.io",
+       "", "v1.apps"},
+      // A built-in resource that the table does not have: as the path has it.
+      {"/registry/latests/ns/x", "latests", "ns", "x"},
+      {"/kubernetes.io/secrets/ns/x", "secrets", "ns", "x"},
+      {"/openshift.io/oauth/accesstokens/sha256~x", "oauthaccesstokens.oauth.openshift.io", "",
+       "sha256~x"},
+      {"/openshift.io/routes/ns/r", "routes.route.openshift.io", "ns", "r"},
+      // Known to have no namespace: a name with more parts than it should have stays whole.
+      {"/registry/minions/a/b", "nodes", "", "a/b"},
+      {"/registry/secrets/ns/a/b", "secrets", "ns", "a/b"},
+      // No resource.
+      {"/registry/health", "(unknown)", "", "health"},
+      {"/registry//x", "(unknown)", "", "/x"},
+      {"/registry/", "(unknown)", "", ""},
+      {"/elsewhere/secrets/ns/x", "(unknown)", "", "/elsewhere/secrets/ns/x"},
+      {"", "(unknown)", "", ""},
+      {"/registry/secrets/", "secrets", "", ""},
+      {"/registry/minions/", "nodes", "", ""},
+      {"/registry/example.com/widgets", "example.com", "", "widgets"},
+  };
+  const std::vector<std::string> prefixes = ReadRange().prefixes;
+  for (const Case& c : cases) {
+    const ObjectKey key = ParseObjectKey(c.key, prefixes);
+    EXPECT_EQ(ResourceName(key), c.resource) << c.key;
+    EXPECT_EQ(key.namespace_name, c.namespace_name) << c.key;
+    EXPECT_EQ(key.name, c.name) << c.key;
+  }
+}
+
+TEST(ObjectKeyTest, LongestPrefixCounts) {
+  const std::vector<std::string> prefixes = {"/a/", "/a/b/"};
+  EXPECT_EQ(ParseObjectKey("/a/b/secrets/ns/x", prefixes).resource, "secrets");
+  EXPECT_EQ(ParseObjectKey("/a/secrets/ns/x", prefixes).resource, "secrets");
+}
+
+TEST(ObjectKeyTest, KnowsWhatIsNeverEncrypted) {
+  const std::vector<std::string> prefixes = ReadRange().prefixes;
+  for (const char* key : {"/registry/masterleases/10.0.0.1", "/registry/peerserverleases/x",
+                          "/registry/ranges/serviceips", "/registry/ranges/servicenodeports"}) {
+    const ObjectKey parsed = ParseObjectKey(key, prefixes);
+    EXPECT_TRUE(parsed.never_encrypted) << key;
+    EXPECT_TRUE(IsNeverEncrypted(ResourceName(parsed))) << key;
+  }
+  EXPECT_FALSE(ParseObjectKey("/registry/leases/ns/x", prefixes).never_encrypted);
+  EXPECT_FALSE(ParseObjectKey("/registry/events/ns/x", prefixes).never_encrypted);
+  EXPECT_FALSE(ParseObjectKey("/openshift.io/ranges/x", prefixes).never_encrypted);
+  EXPECT_FALSE(IsNeverEncrypted("secrets"));
+  EXPECT_FALSE(IsNeverEncrypted("*"));
+}
+
+}  // namespace
+}  // namespace kekd
