@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
@@ -285,6 +287,15 @@ std::string DirectoryOf(absl::string_view path) {
 
 std::string JoinPath(absl::string_view directory, absl::string_view name) {
   return absl::StrCat(directory, directory.empty() || directory.back() == '/' ? "" : "/", name);
+}
+
+std::string AbsolutePath(absl::string_view path) {
+  if (path.empty() || path.front() == '/') return std::string(path);
+  char folder[PATH_MAX];
+  if (getcwd(folder, sizeof(folder)) == nullptr) return std::string(path);
+  while (absl::ConsumePrefix(&path, "./")) {
+  }
+  return JoinPath(folder, path);
 }
 
 }  // namespace kekd

@@ -92,6 +92,9 @@ class FileSystem {
 // The folder that holds `path` ("." if it names none).
 std::string DirectoryOf(absl::string_view path);
 std::string JoinPath(absl::string_view directory, absl::string_view name);
+// The path from the root on, for one that was given on a command line: what keeps it or compares it
+// may be elsewhere later. As it is if the current folder is gone.
+std::string AbsolutePath(absl::string_view path);
 
 }  // namespace kekd
 

@@ -180,9 +180,9 @@ absl::StatusOr<BackupReport> MakeBackupFile(const CommandContext& context,
   KEKD_ASSIGN_OR_RETURN(const RecordOnDisk record, ReadRecordOnDisk(context, keyring));
   std::unique_ptr<SecretSource> source;
   if (!making.shares.has_value()) {
-    source = CreatePassphraseSource(
-        fs, making.passphrase, absl::StrCat("the new backup of keyring \"", keyring.name, "\""),
-        AskTwice::kYes);
+    source = MakeSecretSource(fs, making.passphrase,
+                              absl::StrCat("the new backup of keyring \"", keyring.name, "\""),
+                              AskTwice::kYes, std::nullopt);
   }
   KEKD_ASSIGN_OR_RETURN(const NewBackup backup,
                         MakeInMemory(context, record, making, source.get()));

@@ -7,17 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
+#include "kms/keyring/keyring_access.h"
 
 namespace kekd {
-
-std::unique_ptr<SecretSource> CreatePassphraseSource(FileSystem& fs, const PassphraseOption& option,
-                                                     absl::string_view what, AskTwice twice) {
-  if (!option.file.empty()) {
-    return CreateFileSecretSource(fs, "passphrase file", option.file, std::nullopt);
-  }
-  if (!option.credential.empty()) return CreateCredentialSecretSource(fs, option.credential);
-  return CreateTerminalSecretSource(what, twice);
-}
 
 absl::StatusOr<std::vector<BackupShare>> ReadShares(FileSystem& fs,
                                                     const std::vector<std::string>& paths) {
@@ -52,8 +44,8 @@ absl::StatusOr<OpenedBackup> OpenBackupFile(FileSystem& fs, const std::string& p
     KEKD_ASSIGN_OR_RETURN(const std::vector<BackupShare> shares, ReadShares(fs, opening.shares));
     opened = OpenBackup(AsBytes(bytes), absl::MakeConstSpan(shares), RandomSource::System());
   } else {
-    const std::unique_ptr<SecretSource> source = CreatePassphraseSource(
-        fs, opening.passphrase, absl::StrCat("backup ", path), AskTwice::kNo);
+    const std::unique_ptr<SecretSource> source = MakeSecretSource(
+        fs, opening.passphrase, absl::StrCat("backup ", path), AskTwice::kNo, std::nullopt);
     opened = OpenBackup(AsBytes(bytes), source.get(), RandomSource::System());
   }
   if (!opened.ok()) return WithContext(opened.status(), path);

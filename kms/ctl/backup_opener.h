@@ -2,22 +2,15 @@
 #ifndef KEKD_KMS_CTL_BACKUP_OPENER_H_
 #define KEKD_KMS_CTL_BACKUP_OPENER_H_
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "base/file_system.h"
 #include "keystore/backup.h"
-#include "keystore/secret_source.h"
 #include "kms/ctl/verbs.h"
 
 namespace kekd {
-
-// Reads the passphrase from where the option says. `what` completes "Passphrase for …".
-std::unique_ptr<SecretSource> CreatePassphraseSource(FileSystem& fs, const PassphraseOption& option,
-                                                     absl::string_view what, AskTwice twice);
 
 // Reads share files, in either form. Nobody else may be able to read them.
 absl::StatusOr<std::vector<BackupShare>> ReadShares(FileSystem& fs,

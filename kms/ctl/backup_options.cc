@@ -1,5 +1,6 @@
 #include "kms/ctl/backup_options.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
@@ -7,39 +8,46 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/file_system.h"
 #include "base/status_macros.h"
 #include "keystore/shamir.h"
+#include "kms/ctl/unlock_options.h"
 
 namespace kekd {
 namespace {
 
-constexpr char kFile[] = "--passphrase-file";
-constexpr char kCredential[] = "--passphrase-credential";
-constexpr char kPrompt[] = "--passphrase-prompt";
 constexpr char kShares[] = "--shares";
 constexpr char kShareDir[] = "--share-dir";
 constexpr char kShareWords[] = "--share-words";
 constexpr char kShare[] = "--share";
 
-std::vector<OptionDescription> PassphraseOptions() {
-  return {
-      {.name = kFile,
-       .value = "FILE",
-       .help = "the passphrase is the content of this file, which nobody else may read",
-       .kind = ValueKind::kFile},
-      {.name = kCredential, .value = "NAME", .help = "the passphrase is this systemd credential"},
-      {.name = kPrompt, .help = "the passphrase is asked for on the terminal"}};
+// The passphrase's options, and the one that stands for shares.
+std::vector<std::string> Ways(const char* shares) {
+  std::vector<std::string> ways = UnlockOptionNames(UnlockWays::kPassphrase);
+  ways.emplace_back(shares);
+  return ways;
 }
 
-PassphraseOption ReadPassphrase(const VerbArguments& given) {
-  return {.file = given.Text(kFile),
-          .credential = given.Text(kCredential),
-          .prompt = given.Has(kPrompt)};
+void AddPassphraseOptions(std::vector<OptionDescription>& options) {
+  for (OptionDescription& option : UnlockOptions("opens the backup", UnlockWays::kPassphrase)) {
+    options.push_back(std::move(option));
+  }
+}
+
+// Once ExpectOneWay was content; it may have been shares.
+UnlockConfig ReadPassphrase(const VerbArguments& given) {
+  std::vector<UnlockConfig> unlocks = ReadUnlockOptions(given, UnlockWays::kPassphrase);
+  return unlocks.empty() ? UnlockConfig{} : std::move(unlocks.front());
+}
+
+bool HasOneOf(const VerbArguments& given, const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return given.Has(name); });
 }
 
 absl::Status ExpectOneWay(const VerbArguments& given, const std::vector<std::string>& ways) {
-  int count = 0;
-  for (const std::string& way : ways) count += given.Has(way) ? 1 : 0;
+  const auto count = std::count_if(ways.begin(), ways.end(),
+                                   [&](const std::string& way) { return given.Has(way); });
   if (count == 1) return absl::OkStatus();
   std::string names;
   for (size_t i = 0; i < ways.size(); ++i) {
@@ -66,7 +74,7 @@ absl::StatusOr<ShareNumbers> ReadShareNumbers(const std::string& text) {
 }  // namespace
 
 std::vector<OptionDescription> WithMakingOptions(std::vector<OptionDescription> first) {
-  for (OptionDescription& option : PassphraseOptions()) first.push_back(std::move(option));
+  AddPassphraseOptions(first);
   first.push_back({.name = kShares,
                    .value = "K/N",
                    .help = "instead of a passphrase, any K of N shares open the backup"});
@@ -83,7 +91,7 @@ std::vector<OptionDescription> WithMakingOptions(std::vector<OptionDescription> 
 }
 
 absl::StatusOr<BackupMaking> ReadBackupMaking(const VerbArguments& given, const std::string& out) {
-  KEKD_RETURN_IF_ERROR(ExpectOneWay(given, {kFile, kCredential, kPrompt, kShares}));
+  KEKD_RETURN_IF_ERROR(ExpectOneWay(given, Ways(kShares)));
   BackupMaking making;
   making.out = out;
   making.passphrase = ReadPassphrase(given);
@@ -99,7 +107,7 @@ absl::StatusOr<BackupMaking> ReadBackupMaking(const VerbArguments& given, const 
                                                    " or ", kShareWords,
                                                    ": where the shares are to go"));
   }
-  making.share_dir = given.Text(kShareDir);
+  making.share_dir = given.Path(kShareDir);
   if (given.Has(kShareWords)) {
     making.share_words = given.Text(kShareWords) == "stdout" ? BackupMaking::Words::kStdout
                                                              : BackupMaking::Words::kTerminal;
@@ -108,14 +116,11 @@ absl::StatusOr<BackupMaking> ReadBackupMaking(const VerbArguments& given, const 
 }
 
 bool HasMakingOptions(const VerbArguments& given) {
-  for (const char* const name : {kFile, kCredential, kPrompt, kShares, kShareDir, kShareWords}) {
-    if (given.Has(name)) return true;
-  }
-  return false;
+  return HasOneOf(given, Ways(kShares)) || given.Has(kShareDir) || given.Has(kShareWords);
 }
 
 std::vector<OptionDescription> WithOpeningOptions(std::vector<OptionDescription> first) {
-  for (OptionDescription& option : PassphraseOptions()) first.push_back(std::move(option));
+  AddPassphraseOptions(first);
   first.push_back({.name = kShare,
                    .value = "FILE",
                    .help = "a file with one share, or with its words; once for each share",
@@ -125,15 +130,12 @@ std::vector<OptionDescription> WithOpeningOptions(std::vector<OptionDescription>
 }
 
 absl::StatusOr<BackupOpening> ReadBackupOpening(const VerbArguments& given) {
-  KEKD_RETURN_IF_ERROR(ExpectOneWay(given, {kFile, kCredential, kPrompt, kShare}));
-  return BackupOpening{.passphrase = ReadPassphrase(given), .shares = given.All(kShare)};
+  KEKD_RETURN_IF_ERROR(ExpectOneWay(given, Ways(kShare)));
+  BackupOpening opening{.passphrase = ReadPassphrase(given), .shares = {}};
+  for (const std::string& share : given.All(kShare)) opening.shares.push_back(AbsolutePath(share));
+  return opening;
 }
 
-bool HasOpeningOptions(const VerbArguments& given) {
-  for (const char* const name : {kFile, kCredential, kPrompt, kShare}) {
-    if (given.Has(name)) return true;
-  }
-  return false;
-}
+bool HasOpeningOptions(const VerbArguments& given) { return HasOneOf(given, Ways(kShare)); }
 
 }  // namespace kekd

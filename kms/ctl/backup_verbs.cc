@@ -8,13 +8,13 @@ namespace kekd {
 namespace {
 
 absl::StatusOr<Verb> ReadBackup(const VerbArguments& given) {
-  KEKD_ASSIGN_OR_RETURN(BackupMaking making, ReadBackupMaking(given, given.Text("--out")));
+  KEKD_ASSIGN_OR_RETURN(BackupMaking making, ReadBackupMaking(given, given.Path("--out")));
   return KeyringBackupVerb{std::move(making)};
 }
 
 absl::StatusOr<Verb> ReadRestore(const VerbArguments& given) {
   KeyringRestoreVerb verb;
-  verb.backup = given.Text("--backup");
+  verb.backup = given.Path("--backup");
   KEKD_ASSIGN_OR_RETURN(verb.opening, ReadBackupOpening(given));
   if (given.Has("--accept-generation")) {
     KEKD_ASSIGN_OR_RETURN(verb.accept_generation,

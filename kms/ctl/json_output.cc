@@ -223,20 +223,28 @@ std::string RestoreJson(const RestoreReport& report) {
 
 std::string KeyringJson(const admin::v1::Keyring& keyring) { return Dump(KeyringObject(keyring)); }
 
-std::string WrapListJson(const admin::v1::Keyring& keyring, const OpenedWraps* opened) {
+std::string WrapListJson(const admin::v1::Keyring& keyring, const UnlockTrial* trial) {
   Json wraps = Json::array();
   for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
     Json object = WrapObject(wrap);
-    if (opened != nullptr) {
-      const auto found = opened->find(wrap.number());
-      object["openedBy"] = found == opened->end() ? Json(nullptr) : Json(found->second);
+    if (trial != nullptr) {
+      const auto found = trial->opened.find(wrap.number());
+      object["openedBy"] = found == trial->opened.end() ? Json(nullptr) : Json(found->second);
     }
     wraps.push_back(std::move(object));
   }
-  return Dump({{"keyring", keyring.name()},
+  Json json = {{"keyring", keyring.name()},
                {"generation", keyring.generation()},
                {"ringKeyNumber", keyring.ring_key_number()},
-               {"wraps", std::move(wraps)}});
+               {"wraps", std::move(wraps)}};
+  if (trial != nullptr) {
+    json["failed"] = Json::array();
+    for (const UnlockTrial::Failed& failed : trial->failed) {
+      json["failed"].push_back(
+          Json{{"unlock", failed.opener}, {"error", ErrorOrNull(failed.status)}});
+    }
+  }
+  return Dump(json);
 }
 
 std::string KeyListJson(const admin::v1::Keyring& keyring) {

@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "kekd/admin/v1/admin.pb.h"
+#include "keystore/key_version.h"
 #include "kms/config/config.h"
 #include "kms/ctl/backup_report.h"
 #include "kms/ctl/check_report.h"
@@ -25,9 +27,18 @@ std::string InitJson(const admin::v1::Keyring& keyring, const std::string& direc
 std::string BackupJson(const BackupReport& report);
 std::string RestoreJson(const RestoreReport& report);
 std::string KeyringJson(const admin::v1::Keyring& keyring);
-// `opened`: what opens which wrap; null if it was not tried.
-using OpenedWraps = std::map<uint32_t, std::string>;
-std::string WrapListJson(const admin::v1::Keyring& keyring, const OpenedWraps* opened);
+// What the configuration's unlock list does with a keyring's wraps.
+struct UnlockTrial {
+  struct Failed {
+    std::string opener;  // RingKeyWrapper::Describe
+    WrapType type = WrapType::kKeyFile;
+    absl::Status status;
+  };
+  std::map<uint32_t, std::string> opened;  // what opens which wrap
+  std::vector<Failed> failed;              // those that open none, and why
+};
+// `trial` is null if none was made.
+std::string WrapListJson(const admin::v1::Keyring& keyring, const UnlockTrial* trial);
 std::string KeyListJson(const admin::v1::Keyring& keyring);
 std::string KeyJson(const admin::v1::Keyring& keyring, const admin::v1::KeyVersion& version);
 std::string AcceptedJson(const std::string& keyring, uint64_t generation);

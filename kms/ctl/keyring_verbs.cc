@@ -9,7 +9,7 @@ namespace {
 absl::StatusOr<Verb> ReadInit(const VerbArguments& given) {
   KeyringInitVerb verb;
   if (given.Has("--backup")) {
-    KEKD_ASSIGN_OR_RETURN(verb.backup, ReadBackupMaking(given, given.Text("--backup")));
+    KEKD_ASSIGN_OR_RETURN(verb.backup, ReadBackupMaking(given, given.Path("--backup")));
   } else if (HasMakingOptions(given)) {
     return absl::InvalidArgumentError("--backup FILE is missing: where the backup goes");
   }
@@ -26,7 +26,7 @@ absl::StatusOr<Verb> ReadInit(const VerbArguments& given) {
 absl::StatusOr<Verb> ReadVerify(const VerbArguments& given) {
   KeyringVerifyVerb verb;
   if (given.Has("--backup")) {
-    verb.backup = given.Text("--backup");
+    verb.backup = given.Path("--backup");
     KEKD_ASSIGN_OR_RETURN(verb.opening, ReadBackupOpening(given));
   } else if (HasOpeningOptions(given)) {
     return absl::InvalidArgumentError("--backup FILE is missing: which backup is to be verified");
@@ -45,7 +45,7 @@ absl::StatusOr<Verb> ReadUpgrade(const VerbArguments& given) {
 }
 
 absl::StatusOr<Verb> ReadNewKeyFile(const VerbArguments& given) {
-  return KeyringNewKeyFileVerb{.path = given.Text("FILE")};
+  return KeyringNewKeyFileVerb{.path = given.Text("FILE") == "-" ? "-" : given.Path("FILE")};
 }
 
 }  // namespace

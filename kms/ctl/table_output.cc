@@ -83,6 +83,15 @@ std::string StatusDetails(const admin::v1::KeyringStatus& ring, absl::Time now, 
   return text;
 }
 
+std::string OpenerOf(const admin::v1::Wrap& wrap, const UnlockTrial& trial) {
+  const auto found = trial.opened.find(wrap.number());
+  if (found != trial.opened.end()) return found->second;
+  for (const UnlockTrial::Failed& failed : trial.failed) {
+    if (ToString(failed.type) == wrap.type()) return "nothing, see below";
+  }
+  return "nothing configured";
+}
+
 void AddLatency(absl::string_view name, const CheckReport::Latency& latency, std::string* text) {
   absl::StrAppend(text, name, "  ", latency.count, " calls: p50 ", FormatLatency(latency.p50),
                   ", p99 ", FormatLatency(latency.p99), ", max ", FormatLatency(latency.max), "\n");
@@ -104,23 +113,26 @@ std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now, Colo
                       "\n", VersionTable(keyring, now, colors));
 }
 
-std::string WrapListTable(const admin::v1::Keyring& keyring, const OpenedWraps* opened,
+std::string WrapListTable(const admin::v1::Keyring& keyring, const UnlockTrial* trial,
                           absl::Time now, Colors colors) {
   std::vector<std::string> header = {"WRAP", "TYPE", "REFERENCE", "CREATED"};
-  if (opened != nullptr) header.push_back("OPENED BY");
+  if (trial != nullptr) header.push_back("OPENED BY");
   Table table(std::move(header));
   for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
     std::vector<std::string> row = {
         absl::StrCat(wrap.number()),
         wrap.kdf().empty() ? wrap.type() : absl::StrCat(wrap.type(), " (", wrap.kdf(), ")"),
         wrap.reference(), FormatMillisWithAge(wrap.created_ms(), now)};
-    if (opened != nullptr) {
-      const auto found = opened->find(wrap.number());
-      row.push_back(found == opened->end() ? "nothing configured" : found->second);
-    }
+    if (trial != nullptr) row.push_back(OpenerOf(wrap, *trial));
     table.Add(std::move(row));
   }
-  return table.ToString(colors);
+  std::string text = table.ToString(colors);
+  if (trial == nullptr) return text;
+  for (const UnlockTrial::Failed& failed : trial->failed) {
+    absl::StrAppend(&text, Painted("opens none of them", Tone::kWarning, colors), ": ",
+                    Printable(failed.status.message()), "\n");
+  }
+  return text;
 }
 
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {

@@ -17,8 +17,8 @@ namespace kekd {
 // KeyListTable and StatusTable fit 100 columns where names are no longer than usual.
 std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now,
                          Colors colors = Colors::kOff);
-// `opened` as in WrapListJson.
-std::string WrapListTable(const admin::v1::Keyring& keyring, const OpenedWraps* opened,
+// `trial` as in WrapListJson.
+std::string WrapListTable(const admin::v1::Keyring& keyring, const UnlockTrial* trial,
                           absl::Time now, Colors colors);
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now,
                          Colors colors = Colors::kOff);

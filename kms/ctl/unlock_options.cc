@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/file_system.h"
 
 namespace kekd {
 namespace {
@@ -26,31 +27,48 @@ constexpr Option kOptions[] = {
     {"--passphrase-prompt", "", "a passphrase, typed at the terminal,", Kind::kPassphrasePrompt},
 };
 
+bool IsOneOf(const Option& option, UnlockWays ways) {
+  return ways == UnlockWays::kAll ||
+         (option.kind != Kind::kKeyFile && option.kind != Kind::kCredential);
+}
+
+bool IsFile(const Option& option) { return option.value == absl::string_view("FILE"); }
+
 }  // namespace
 
-std::vector<OptionDescription> UnlockOptions(absl::string_view purpose) {
+std::vector<OptionDescription> UnlockOptions(absl::string_view purpose, UnlockWays ways) {
   std::vector<OptionDescription> options;
   for (const Option& option : kOptions) {
-    const bool is_file = option.value == absl::string_view("FILE");
-    options.push_back({.name = option.name,
-                       .value = option.value,
-                       .help = absl::StrCat(option.what, " that ", purpose),
-                       .kind = is_file ? ValueKind::kFile : ValueKind::kText,
-                       .repeatable = option.value[0] != '\0'});
+    if (!IsOneOf(option, ways)) continue;
+    options.push_back(
+        {.name = option.name,
+         .value = option.value,
+         .help = absl::StrCat(option.what, " that ", purpose),
+         .kind = IsFile(option) ? ValueKind::kFile : ValueKind::kText,
+         .repeatable = ways == UnlockWays::kAll && option.kind != Kind::kPassphrasePrompt});
   }
   return options;
 }
 
-std::vector<UnlockConfig> ReadUnlockOptions(const VerbArguments& given) {
+std::vector<std::string> UnlockOptionNames(UnlockWays ways) {
+  std::vector<std::string> names;
+  for (const Option& option : kOptions) {
+    if (IsOneOf(option, ways)) names.push_back(option.name);
+  }
+  return names;
+}
+
+std::vector<UnlockConfig> ReadUnlockOptions(const VerbArguments& given, UnlockWays ways) {
   std::vector<UnlockConfig> unlocks;
   for (const Option& option : kOptions) {
-    if (!given.Has(option.name)) continue;
+    if (!IsOneOf(option, ways) || !given.Has(option.name)) continue;
     if (option.kind == Kind::kPassphrasePrompt) {
       unlocks.push_back({.kind = option.kind});
       continue;
     }
     for (const std::string& value : given.All(option.name)) {
-      unlocks.push_back({.kind = option.kind, .value = value});
+      unlocks.push_back(
+          {.kind = option.kind, .value = IsFile(option) ? AbsolutePath(value) : value});
     }
   }
   return unlocks;

@@ -2,6 +2,7 @@
 #ifndef KEKD_KMS_CTL_UNLOCK_OPTIONS_H_
 #define KEKD_KMS_CTL_UNLOCK_OPTIONS_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -11,12 +12,21 @@
 
 namespace kekd {
 
+enum class UnlockWays {
+  kAll,         // each option any number of times
+  kPassphrase,  // each of the --passphrase-… options once
+};
+
 // --key-file, --credential, --passphrase-file, --passphrase-credential, --passphrase-prompt. Their
 // help says "a key file that <purpose>" and so on.
-std::vector<OptionDescription> UnlockOptions(absl::string_view purpose);
+std::vector<OptionDescription> UnlockOptions(absl::string_view purpose,
+                                             UnlockWays ways = UnlockWays::kAll);
+// Their names.
+std::vector<std::string> UnlockOptionNames(UnlockWays ways);
 
-// What was given of them.
-std::vector<UnlockConfig> ReadUnlockOptions(const VerbArguments& given);
+// What was given of them, files with their absolute paths, as in the configuration.
+std::vector<UnlockConfig> ReadUnlockOptions(const VerbArguments& given,
+                                            UnlockWays ways = UnlockWays::kAll);
 
 }  // namespace kekd
 

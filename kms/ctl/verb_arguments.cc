@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/file_system.h"
+
 namespace kekd {
 
 const std::vector<std::string>& VerbArguments::All(const std::string& name) const {
@@ -19,5 +21,7 @@ const std::string& VerbArguments::Text(const std::string& name) const {
   const std::vector<std::string>& all = All(name);
   return all.empty() ? nothing : all.front();
 }
+
+std::string VerbArguments::Path(const std::string& name) const { return AbsolutePath(Text(name)); }
 
 }  // namespace kekd

@@ -28,6 +28,8 @@ class VerbArguments final {
   bool Has(const std::string& name) const { return !All(name).empty(); }
   // Empty if it was not given.
   const std::string& Text(const std::string& name) const;
+  // A file or folder, as an absolute path.
+  std::string Path(const std::string& name) const;
   // In the order of the command line; several only where the description allows it.
   const std::vector<std::string>& All(const std::string& name) const;
 

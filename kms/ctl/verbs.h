@@ -20,25 +20,19 @@ namespace kekd {
 struct PrintText {  // --help, --version
   std::string text;
 };
-// Where a passphrase is read from: one of these.
-struct PassphraseOption {
-  std::string file;
-  std::string credential;
-  bool prompt = false;
-};
 // A backup to be made: under a passphrase, or, if `shares` is set, of which shares are made.
 struct BackupMaking {
   enum class Words { kNone, kTerminal, kStdout };
 
   std::string out;
-  PassphraseOption passphrase;
+  UnlockConfig passphrase;
   std::optional<ShareNumbers> shares;
   std::string share_dir;  // or
   Words share_words = Words::kNone;
 };
 // What opens a backup: a passphrase, or, if there are any, share files.
 struct BackupOpening {
-  PassphraseOption passphrase;
+  UnlockConfig passphrase;
   std::vector<std::string> shares;
 };
 struct KeyringInitVerb {

@@ -102,6 +102,28 @@ const RingKeyWrapper* FindOpener(const Wrap& wrap,
   return nullptr;
 }
 
+// Each of the configuration's ways on each wrap: some open several.
+UnlockTrial TryUnlocks(const CommandContext& context, const RingWithKey& ring) {
+  UnlockTrial trial;
+  for (const auto& wrapper : MakeWrappers(*context.fs, *ring.config)) {
+    absl::Status failure;
+    bool opens = false;
+    for (const Wrap& wrap : ring.keyring->ring_key_wraps()) {
+      const absl::Status tried = OpenRingKeyWith(absl::MakeConstSpan(&wrap, 1), *wrapper,
+                                                 ring.keyring->identity(), RandomSource::System())
+                                     .status();
+      if (tried.ok()) {
+        opens = true;
+        trial.opened.emplace(wrap.number, wrapper->Describe());
+      } else if (failure.ok() || wrap.type == wrapper->type()) {
+        failure = tried;
+      }
+    }
+    if (!opens) trial.failed.push_back({wrapper->Describe(), wrapper->type(), failure});
+  }
+  return trial;
+}
+
 // The wraps that stay, made anew for `ring_key` under their numbers.
 absl::StatusOr<std::vector<Wrap>> Rewrap(const CommandContext& context, const RingWithKey& ring,
                                          const WrapRemoveVerb& verb, const RingKey& ring_key) {
@@ -191,23 +213,18 @@ CommandResult WrapsResult(const CommandContext& context, const admin::v1::Keyrin
 
 absl::StatusOr<CommandResult> WrapList(const CommandContext& context, const WrapListVerb& verb) {
   admin::v1::Keyring view;
-  OpenedWraps opened;
+  UnlockTrial trial;
   if (verb.check) {
     KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
     view = KeyringToView(*ring.keyring, nullptr);
-    const std::vector<std::unique_ptr<RingKeyWrapper>> wrappers =
-        MakeWrappers(*context.fs, *ring.config);
-    for (const Wrap& wrap : ring.keyring->ring_key_wraps()) {
-      const RingKeyWrapper* const opener = FindOpener(wrap, wrappers, ring.keyring->identity());
-      if (opener != nullptr) opened[wrap.number] = opener->Describe();
-    }
+    trial = TryUnlocks(context, ring);
   } else {
     KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
                           context.config->FindKeyring(context.keyring));
     KEKD_ASSIGN_OR_RETURN(
         view, ReadKeyring(*context.fs, *context.config, *keyring, context.now + kVerbTime));
   }
-  const OpenedWraps* const checked = verb.check ? &opened : nullptr;
+  const UnlockTrial* const checked = verb.check ? &trial : nullptr;
   CommandResult result;
   result.output = context.format == OutputFormat::kJson
                       ? WrapListJson(view, checked)

@@ -31,33 +31,45 @@ std::string RingName(const KeyringConfig& keyring) {
 
 }  // namespace
 
+std::unique_ptr<SecretSource> MakeSecretSource(FileSystem& fs, const UnlockConfig& unlock,
+                                               absl::string_view what, AskTwice ask,
+                                               std::optional<uid_t> other_owner) {
+  using Kind = UnlockConfig::Kind;
+  switch (unlock.kind) {
+    case Kind::kKeyFile:
+      return CreateFileSecretSource(fs, "key file", unlock.value, other_owner);
+    case Kind::kPassphraseFile:
+      return CreateFileSecretSource(fs, "passphrase file", unlock.value, other_owner);
+    case Kind::kCredential:
+    case Kind::kPassphraseCredential:
+      return CreateCredentialSecretSource(fs, unlock.value, other_owner);
+    case Kind::kPassphrasePrompt:
+      break;
+  }
+  return CreateTerminalSecretSource(what, ask);
+}
+
 std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig& keyring,
                                             const UnlockConfig& unlock, const NewWrap& new_wrap) {
   using Kind = UnlockConfig::Kind;
   const RandomSource& random = RandomSource::System();
-  const std::optional<uid_t> owner = FolderOwner(fs, keyring.directory);
   const std::string& label = new_wrap.label.empty() ? unlock.value : new_wrap.label;
-  const auto passphrase = [&](std::unique_ptr<SecretSource> source) {
-    return CreatePassphraseWrapper(std::move(source), label, new_wrap.kdf, random);
-  };
-  switch (unlock.kind) {
-    case Kind::kKeyFile:
-      return CreateKeyFileWrapper(CreateFileSecretSource(fs, "key file", unlock.value, owner),
-                                  label, random);
-    case Kind::kCredential:
-      return CreateCredentialWrapper(CreateCredentialSecretSource(fs, unlock.value, owner), label,
-                                     random);
-    case Kind::kPassphraseFile:
-      return passphrase(CreateFileSecretSource(fs, "passphrase file", unlock.value, owner));
-    case Kind::kPassphraseCredential:
-      return passphrase(CreateCredentialSecretSource(fs, unlock.value, owner));
-    case Kind::kPassphrasePrompt:
-      break;
-  }
   const std::string what = new_wrap.ask == AskTwice::kYes
                                ? absl::StrCat("a new wrap of ", RingName(keyring))
                                : RingName(keyring);
-  return passphrase(CreateTerminalSecretSource(what, new_wrap.ask));
+  std::unique_ptr<SecretSource> source =
+      MakeSecretSource(fs, unlock, what, new_wrap.ask, FolderOwner(fs, keyring.directory));
+  switch (unlock.kind) {
+    case Kind::kKeyFile:
+      return CreateKeyFileWrapper(std::move(source), label, random);
+    case Kind::kCredential:
+      return CreateCredentialWrapper(std::move(source), label, random);
+    case Kind::kPassphraseFile:
+    case Kind::kPassphraseCredential:
+    case Kind::kPassphrasePrompt:
+      break;
+  }
+  return CreatePassphraseWrapper(std::move(source), label, new_wrap.kdf, random);
 }
 
 std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,

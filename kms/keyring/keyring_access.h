@@ -2,11 +2,15 @@
 #ifndef KEKD_KMS_KEYRING_KEYRING_ACCESS_H_
 #define KEKD_KMS_KEYRING_KEYRING_ACCESS_H_
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/file_system.h"
 #include "keystore/file_keyring_store.h"
@@ -17,6 +21,12 @@
 #include "kms/config/config.h"
 
 namespace kekd {
+
+// Where the secret of one of the configuration's ways is read from. `what` completes "Passphrase
+// for …" where it is to be typed; a file may belong to `other_owner` too. `fs` outlives it.
+std::unique_ptr<SecretSource> MakeSecretSource(FileSystem& fs, const UnlockConfig& unlock,
+                                               absl::string_view what, AskTwice ask,
+                                               std::optional<uid_t> other_owner);
 
 // What a wrap that is made is to be; nothing of it matters to one that is opened.
 struct NewWrap {

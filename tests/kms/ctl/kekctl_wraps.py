@@ -91,6 +91,23 @@ class Wraps(KekctlTestCase):
         self.assertEqual(result.returncode, 3, result.stderr)
         self.assertIn("there is no terminal", result.stderr)
 
+    def test_relative_paths_are_those_of_the_configuration(self):
+        folder = pathlib.Path.cwd()
+        self.addCleanup(os.chdir, folder)
+        kekctl, ring_key = (BIN / "kekctl").absolute(), self.folder / "ring.key"
+        self.unlock_with("{keyFile: '%s'}" % ring_key, "{keyFile: '%s'}" % (self.folder / "second.key"))
+        os.chdir(self.folder)
+        for arguments in (["keyring", "new-key-file", "second.key"],
+                          ["keyring", "wrap", "add", "--key-file", "./second.key"],
+                          ["keyring", "backup", "--out", "prod.backup", "--passphrase-file", "passphrase"]):
+            result = subprocess.run([kekctl, "--config", self.config, *arguments], capture_output=True, text=True,
+                                    timeout=60)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertNotIn("kekd does not use it", result.stdout)
+            self.assertRegex(result.stdout, str(self.folder / "(second.key|prod.backup)"))
+        os.chdir(folder)
+        self.assertEqual(self.wraps()[2]["reference"], str(self.folder / "second.key"))
+
     def test_secrets_are_never_arguments(self):
         self.refused(2, "keyring", "wrap", "add", "--passphrase", PASSPHRASE)
         self.refused(2, "keyring", "wrap", "add", PASSPHRASE)

@@ -23,6 +23,7 @@ using ::kekd::testing::TestFileExists;
 using ::kekd::testing::WriteTestFile;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Kind = UnlockConfig::Kind;
 
 class WrapCommandsTest : public ::testing::Test {
@@ -62,6 +63,26 @@ TEST_F(WrapCommandsTest, AddedPassphraseOpensTheRing) {
   KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult json,
                             WrapList(command_.Context(OutputFormat::kJson), {}));
   EXPECT_THAT(json.output, AllOf(HasSubstr("\"kdf\": \"scrypt\""), HasSubstr("\"number\": 2")));
+}
+
+TEST_F(WrapCommandsTest, CheckSaysWhichConfiguredWayFailsAndWhy) {
+  KEKD_ASSERT_OK(AddPassphrase());
+  std::vector<UnlockConfig>& unlock = command_.config().keyrings.front().unlock;
+  unlock.push_back(passphrase_);
+  unlock.push_back(second_);
+  WriteTestFile(passphrase_.value, "correct horse battery stable\n");
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult listed,
+                            WrapList(command_.Context(), {.check = true}));
+  EXPECT_THAT(
+      listed.output,
+      AllOf(
+          HasSubstr("nothing, see below"), Not(HasSubstr("nothing configured")),
+          HasSubstr("opens none of them: passphrase file " + passphrase_.value + " does not open"),
+          HasSubstr("opens none of them: key file " + second_.value + " does not exist")));
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult json,
+                            WrapList(command_.Context(OutputFormat::kJson), {.check = true}));
+  EXPECT_THAT(json.output, AllOf(HasSubstr("\"failed\": ["),
+                                 HasSubstr("\"unlock\": \"key file " + second_.value)));
 }
 
 TEST_F(WrapCommandsTest, WrongPassphraseIsTold) {
