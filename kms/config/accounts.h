@@ -9,6 +9,9 @@
 
 namespace kekd {
 
+// The user that kekd's systemd unit runs it as (manifests/systemd/kekd.sysusers.conf).
+inline constexpr absl::string_view kKekdUser = "kekd";
+
 // The id of a user or group, given by its number or its name. InvalidArgument if the system knows
 // no such name; Unavailable if it could not tell.
 absl::StatusOr<uid_t> FindUser(absl::string_view name_or_number);

@@ -9,6 +9,7 @@
 #include "keystore/backup.h"
 #include "keystore/file_keyring_store.h"
 #include "keystore/high_water.h"
+#include "keystore/keyring_record.h"
 #include "kms/admin_view/keyring_view.h"
 #include "kms/ctl/admin_client.h"
 #include "kms/ctl/backup_maker.h"
@@ -39,24 +40,35 @@ absl::StatusOr<BackupLogEntry> VerifiedEntry(const CommandContext& context,
   return entry;
 }
 
+// The keyring that the record is of, by its form alone: for a keyring whose key file is elsewhere.
+std::optional<RingIdentity> IdentityOnDisk(FileSystem& fs, const std::string& path) {
+  absl::StatusOr<std::string> bytes = fs.ReadFile(path, kMaxRecordBytes);
+  if (!bytes.ok()) return std::nullopt;
+  const absl::StatusOr<UnverifiedRecord> record = UnverifiedRecord::Parse(*std::move(bytes));
+  if (!record.ok()) return std::nullopt;
+  return record->identity();
+}
+
 // Compares the backup with the keyring that is here, and writes down that it was verified.
 void CompareWithCurrent(const CommandContext& context, const KeyringConfig& keyring,
                         const OpenedBackup& opened, BackupReport& report) {
   // A drill on another host: there is nothing to be compared or written down. Whatever else is
   // missing (a key file) is an error of the keyring that is here.
-  const absl::Status found = context.fs->GetInfo(JoinPath(keyring.directory, "keyring")).status();
+  const std::string path = JoinPath(keyring.directory, "keyring");
+  const absl::Status found = context.fs->GetInfo(path).status();
   if (absl::IsNotFound(found)) return;
+  const std::optional<RingIdentity> identity = IdentityOnDisk(*context.fs, path);
+  if (identity.has_value() && !(*identity == opened.keyring->identity())) {
+    report.other_ring = absl::StrCat(identity->name, " (", identity->ring_uuid.ToString(), ") in ",
+                                     keyring.directory);
+    return;
+  }
   report.compares = true;
   report.recorded = found;
   if (!found.ok()) return;
   const absl::StatusOr<RecordOnDisk> here = ReadRecordOnDisk(context, keyring);
   report.recorded = here.status();
   if (!here.ok()) return;
-  if (!(here->keyring->identity() == opened.keyring->identity())) {
-    report.recorded = absl::FailedPreconditionError(
-        absl::StrCat("the keyring in ", keyring.directory, " is another one"));
-    return;
-  }
   report.current.emplace();
   report.current->generation = here->keyring->generation();
   for (const KeyVersion& version : here->keyring->versions()) {
@@ -123,13 +135,16 @@ absl::StatusOr<CommandResult> KeyringBackup(const CommandContext& context,
 
 absl::StatusOr<CommandResult> KeyringVerifyBackup(const CommandContext& context,
                                                   const KeyringVerifyVerb& verb) {
-  KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
-                        context.config->FindKeyring(context.keyring));
+  const KeyringConfig* keyring = nullptr;
+  // A drill on a host that has no configuration needs none.
+  if (!context.config->keyrings.empty()) {
+    KEKD_ASSIGN_OR_RETURN(keyring, context.config->FindKeyring(context.keyring));
+  }
   KEKD_ASSIGN_OR_RETURN(const OpenedBackup opened,
                         OpenBackupFile(*context.fs, verb.backup, verb.opening));
   BackupReport report = ReportOf(context, verb.backup, opened);
   const absl::Status proven = CheckProofs(report.proofs);
-  if (proven.ok()) CompareWithCurrent(context, *keyring, opened, report);
+  if (proven.ok() && keyring != nullptr) CompareWithCurrent(context, *keyring, opened, report);
   CommandResult result;
   result.output =
       context.format == OutputFormat::kJson ? BackupJson(report) : VerifiedBackupText(report);

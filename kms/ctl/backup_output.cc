@@ -95,6 +95,10 @@ std::string VerifiedBackupText(const BackupReport& report) {
   if (!CheckProofs(report.proofs).ok()) return text;
   if (!report.current.has_value() && report.compares) {
     absl::StrAppend(&text, "\nIt is good. It was not compared with the keyring here.\n");
+  } else if (!report.other_ring.empty()) {
+    absl::StrAppend(&text,
+                    "\nIt is good. The keyring here is another one: ", Printable(report.other_ring),
+                    ".\n");
   } else if (!report.current.has_value()) {
     absl::StrAppend(&text, "\nIt is good. Its keyring is not here to be compared with.\n");
   } else if (report.current->missing.empty()) {

@@ -29,6 +29,8 @@ struct BackupReport {
   // keyring here.
   std::optional<absl::Status> recorded;
   bool compares = false;  // with the keyring that is here; see `current`
+  // What is here instead, where it is another keyring than the one that was backed up.
+  std::string other_ring;
   std::optional<CurrentRing> current;
 };
 

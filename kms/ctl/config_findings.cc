@@ -8,14 +8,19 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kms/config/accounts.h"
 
 namespace kekd {
 namespace {
 
 class Finder final {
  public:
-  Finder(FileSystem& fs, const Config& config) : fs_(fs), config_(config) {
+  Finder(FileSystem& fs, const Config& config, absl::string_view kekd_user)
+      : fs_(fs), config_(config) {
     owners_ = {0, geteuid()};
+    // Before the first keyring is made, nothing else tells whom kekd runs as.
+    const absl::StatusOr<uid_t> kekd = FindUser(kekd_user);
+    if (kekd.ok()) owners_.push_back(*kekd);
     for (const KeyringConfig& keyring : config.keyrings) {
       const absl::StatusOr<FileInfo> folder = fs.GetInfo(keyring.directory);
       if (folder.ok()) owners_.push_back(folder->owner);
@@ -116,8 +121,9 @@ class Finder final {
 
 }  // namespace
 
-std::vector<std::string> ConfigFindings(FileSystem& fs, const Config& config) {
-  return Finder(fs, config).Find();
+std::vector<std::string> ConfigFindings(FileSystem& fs, const Config& config,
+                                        absl::string_view kekd_user) {
+  return Finder(fs, config, kekd_user).Find();
 }
 
 }  // namespace kekd

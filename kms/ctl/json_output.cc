@@ -122,6 +122,7 @@ Json BackupObject(const BackupReport& report) {
           {"shareFiles", report.share_files},
           {"versions", std::move(versions)},
           {"current", std::move(current)},
+          {"otherKeyring", TextOrNull(report.other_ring)},
           {"recorded", report.recorded.has_value() ? Json(report.recorded->ok()) : Json(nullptr)}};
 }
 

@@ -110,10 +110,17 @@ absl::StatusOr<Config> ReadConfig(FileSystem& fs, const CommandLine& line) {
       absl::StrCat(config.status().message(), "; --config FILE names another configuration"));
 }
 
+// A backup is opened by itself; the configuration only tells which keyring to compare it with.
+bool DoesWithoutConfig(FileSystem& fs, const CommandLine& line) {
+  const auto* const verify = std::get_if<KeyringVerifyVerb>(&line.verb);
+  return verify != nullptr && !verify->backup.empty() && line.config_is_default &&
+         absl::IsNotFound(fs.GetInfo(line.config_path).status());
+}
+
 absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
   FileSystem& fs = FileSystem::System();
   Config config;
-  if (line.needs_config) {
+  if (line.needs_config && !DoesWithoutConfig(fs, line)) {
     KEKD_ASSIGN_OR_RETURN(config, ReadConfig(fs, line));
   }
   const CommandContext context = {.fs = &fs,

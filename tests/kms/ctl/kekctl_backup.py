@@ -219,6 +219,27 @@ class Backup(KekctlTestCase):
         self.lose("ring")
         self.assertIn("Its keyring is not here", self.kekctl(*verify))
 
+    def test_verify_on_a_host_with_another_keyring(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        verify = ["keyring", "verify", "--backup", str(self.backup), "--passphrase-file", str(self.words)]
+        self.lose("ring")
+        self.kekctl("keyring", "init")
+        uuid = self.kekctl_json("keyring", "show")["ringUuid"]
+        self.assertIn(f"The keyring here is another one: prod ({uuid}) in ", self.kekctl(*verify))
+        # Also where that can't be opened.
+        self.lose("ring.key")
+        self.assertIn(f"({uuid}) in ", self.kekctl_json(*verify)["otherKeyring"])
+
+    @unittest.skipIf(os.path.exists("/etc/kekd"), "this host has a configuration")
+    def test_verify_on_a_host_without_a_configuration(self):
+        self.kekctl("keyring", "init")
+        self.make()
+        result = subprocess.run([BIN / "kekctl", "keyring", "verify", "--backup", self.backup, "--passphrase-file",
+                                 self.words], capture_output=True, text=True, timeout=60)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("Its keyring is not here", result.stdout)
+
     def test_restore_lists_removed_wraps(self):
         self.kekctl("keyring", "init")
         second = self.secret("second", "another passphrase of some words")
