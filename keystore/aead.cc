@@ -27,6 +27,22 @@ const EVP_CIPHER* FetchedGcm() {
   return cipher;
 }
 
+// Of the size of this key; null if AES has none.
+const EVP_CIPHER* FetchedGcm(size_t key_bytes) {
+  static const EVP_CIPHER* const aes128 = EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr);
+  static const EVP_CIPHER* const aes192 = EVP_CIPHER_fetch(nullptr, "AES-192-GCM", nullptr);
+  switch (key_bytes) {
+    case 16:
+      return aes128;
+    case 24:
+      return aes192;
+    case kAes256KeyBytes:
+      return FetchedGcm();
+    default:
+      return nullptr;
+  }
+}
+
 const EVP_CIPHER* FetchedEcb() {
   static const EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-256-ECB", nullptr);
   return cipher;
@@ -266,6 +282,20 @@ absl::StatusOr<std::unique_ptr<const Aead>> CreateAead(Algorithm algorithm, Secr
   if (algorithm == Algorithm::kXaes256Gcm) return Xaes256Gcm::Create(key, random);
   KEKD_ASSIGN_OR_RETURN(OpenSslPtr<EVP_CIPHER_CTX> context, NewContext(FetchedGcm()));
   return std::make_unique<const Aes256Gcm>(std::move(key), std::move(context), random);
+}
+
+absl::StatusOr<SecretBytes> OpenAesGcm(const SecretBytes& key, ByteView sealed,
+                                       ByteView associated_data) {
+  const EVP_CIPHER* const cipher = FetchedGcm(key.size());
+  if (cipher == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("an AES key has 16, 24 or 32 bytes, not ", key.size()));
+  }
+  KEKD_RETURN_IF_ERROR(CheckSizes(sealed.size(), associated_data.size()));
+  if (sealed.size() < kGcmNonceBytes + kAeadTagBytes) return NotAuthentic();
+  KEKD_ASSIGN_OR_RETURN(const OpenSslPtr<EVP_CIPHER_CTX> context, NewContext(cipher));
+  return GcmOpen(context.get(), key.Reveal(SecretAccessToken()).data(), sealed.data(),
+                 sealed.subspan(kGcmNonceBytes), associated_data);
 }
 
 }  // namespace kekd

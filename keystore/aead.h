@@ -44,6 +44,13 @@ class Aead {
 absl::StatusOr<std::unique_ptr<const Aead>> CreateAead(Algorithm algorithm, SecretBytes key,
                                                        const RandomSource& random);
 
+// Opens nonce || ciphertext || tag of AES-GCM with a 12-byte nonce under a key of 16, 24 or 32
+// bytes: for what others encrypt, kube-apiserver with its DEKs. (An Aead of ours has a 32-byte key,
+// and a key here is used once.) InvalidArgument as Aead::Decrypt; FailedPrecondition if the key has
+// another size.
+absl::StatusOr<SecretBytes> OpenAesGcm(const SecretBytes& key, ByteView sealed,
+                                       ByteView associated_data);
+
 }  // namespace kekd
 
 #endif  // KEKD_KEYSTORE_AEAD_H_

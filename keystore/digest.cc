@@ -35,6 +35,17 @@ OSSL_PARAM Sha256Param(const char* name) {
   return OSSL_PARAM_construct_utf8_string(name, sha256, 0);
 }
 
+absl::StatusOr<SecretBytes> DeriveByHkdf(const OSSL_PARAM* params) {
+  OpenSslPtr<EVP_KDF_CTX> context(EVP_KDF_CTX_new(Hkdf()));
+  if (context == nullptr) return OpenSslError("EVP_KDF_CTX_new");
+  SecretBytes derived(kDerivedKeyBytes);
+  if (EVP_KDF_derive(context.get(), derived.RevealMutable(SecretAccessToken()).data(),
+                     derived.size(), params) != 1) {
+    return OpenSslError("EVP_KDF_derive (HKDF-SHA-256)");
+  }
+  return derived;
+}
+
 }  // namespace
 
 absl::StatusOr<Sha256Digest> Sha256(ByteView bytes) {
@@ -63,19 +74,21 @@ absl::StatusOr<Sha256Digest> HmacSha256(const SecretBytes& key, ByteView bytes) 
 
 absl::StatusOr<SecretBytes> HkdfSha256(const SecretBytes& key, ByteView salt,
                                        absl::string_view info) {
-  OpenSslPtr<EVP_KDF_CTX> context(EVP_KDF_CTX_new(Hkdf()));
-  if (context == nullptr) return OpenSslError("EVP_KDF_CTX_new");
   const OSSL_PARAM params[] = {Sha256Param(OSSL_KDF_PARAM_DIGEST),
                                OctetParam(OSSL_KDF_PARAM_KEY, key.Reveal(SecretAccessToken())),
                                OctetParam(OSSL_KDF_PARAM_SALT, salt),
                                OctetParam(OSSL_KDF_PARAM_INFO, AsBytes(info)),
                                OSSL_PARAM_construct_end()};
-  SecretBytes derived(kDerivedKeyBytes);
-  if (EVP_KDF_derive(context.get(), derived.RevealMutable(SecretAccessToken()).data(),
-                     derived.size(), params) != 1) {
-    return OpenSslError("EVP_KDF_derive (HKDF-SHA-256)");
-  }
-  return derived;
+  return DeriveByHkdf(params);
+}
+
+absl::StatusOr<SecretBytes> HkdfExpandSha256(const SecretBytes& prk, ByteView info) {
+  int mode = EVP_KDF_HKDF_MODE_EXPAND_ONLY;
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+                               Sha256Param(OSSL_KDF_PARAM_DIGEST),
+                               OctetParam(OSSL_KDF_PARAM_KEY, prk.Reveal(SecretAccessToken())),
+                               OctetParam(OSSL_KDF_PARAM_INFO, info), OSSL_PARAM_construct_end()};
+  return DeriveByHkdf(params);
 }
 
 }  // namespace kekd

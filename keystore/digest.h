@@ -22,6 +22,9 @@ absl::StatusOr<Sha256Digest> HmacSha256(const SecretBytes& key, ByteView bytes);
 absl::StatusOr<SecretBytes> HkdfSha256(const SecretBytes& key, ByteView salt,
                                        absl::string_view info);
 
+// HKDF-Expand alone with SHA-256, to 32 bytes: `prk` is a key that needs no extraction.
+absl::StatusOr<SecretBytes> HkdfExpandSha256(const SecretBytes& prk, ByteView info);
+
 }  // namespace kekd
 
 #endif  // KEKD_KEYSTORE_DIGEST_H_

@@ -4,11 +4,11 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/log_throttle.h"
 #include "base/status_macros.h"
+#include "keystore/addressed_ciphertext.h"
 #include "keystore/ciphertext.h"
 
 namespace kekd {
@@ -152,11 +152,6 @@ absl::StatusOr<SecretBytes> EnvelopeService::Decrypt(const DecryptRequest& reque
 absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptRequest& request,
                                                               absl::Time deadline) const {
   KEKD_RETURN_IF_ERROR(CheckUid(request.uid));
-  if (request.annotations != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the request carries ", request.annotations,
-                     " annotations; kekd writes none, so this is not its data"));
-  }
   if (request.key_id.empty() || request.key_id.size() > kMaxKeyIdBytes) {
     return absl::InvalidArgumentError(absl::StrCat("the key_id has ", request.key_id.size(),
                                                    " bytes, not 1 to ", kMaxKeyIdBytes));
@@ -166,38 +161,16 @@ absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptReque
                                                    " bytes, not 1 to ", kMaxCiphertextBytes));
   }
   const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
-  const absl::StatusOr<Ciphertext> parsed = Ciphertext::Parse(AsBytes(request.ciphertext));
-  // The header's number leads to the version whose key_id must be the request's; only where it is
-  // not is the ring searched, to tell an unknown key_id from an altered header.
-  const OpenKeyring::Entry* entry = parsed.ok() ? keyring->Find(parsed->version) : nullptr;
-  if (entry == nullptr || entry->version->key_id.text() != request.key_id) {
-    entry = keyring->Find(KeyId(request.key_id));
-  }
-  if (entry == nullptr) {
-    return absl::NotFoundError(absl::StrCat("keyring \"", keyring->keyring().identity().name,
-                                            "\" has no key \"",
-                                            absl::Utf8SafeCHexEscape(request.key_id.substr(0, 128)),
-                                            "\": the data was encrypted by another keyring or "
-                                            "cluster, or by a newer copy of this one"));
-  }
+  KEKD_ASSIGN_OR_RETURN(
+      const AddressedCiphertext addressed,
+      AddressCiphertext(*keyring, request.ciphertext, request.key_id, request.annotations));
+  const OpenKeyring::Entry* const entry = addressed.entry;
   const uint32_t version = entry->version->number;
-  if (!CanDecrypt(entry->version->state)) {
-    return absl::FailedPreconditionError(absl::StrCat("key version ", version, " of keyring \"",
-                                                      keyring->keyring().identity().name,
-                                                      "\" has been destroyed"));
-  }
-  if (!parsed.ok()) return parsed.status();
-  const Ciphertext& ciphertext = *parsed;
-  if (ciphertext.version != version || ciphertext.algorithm != entry->version->material.algorithm) {
-    return absl::InvalidArgumentError(absl::StrCat("the ciphertext names key version ",
-                                                   ciphertext.version, " where its key_id names ",
-                                                   version, ": one of them was altered"));
-  }
   if (entry->key == nullptr) {
     return Hidden(entry->status, "the key can't be used", version, request.uid);
   }
   absl::StatusOr<SecretBytes> plaintext =
-      entry->key->Decrypt(ciphertext.sealed, AsBytes(entry->associated_data), deadline);
+      entry->key->Decrypt(addressed.ciphertext.sealed, AsBytes(entry->associated_data), deadline);
   if (absl::IsInvalidArgument(plaintext.status())) {
     LogNotAuthentic(version, request.uid);
     return plaintext;

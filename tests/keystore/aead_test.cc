@@ -122,6 +122,36 @@ TEST(AeadTest, MatchesThePublishedVectorsOfAes256Gcm) {
                  ciphertext.substr(0, 60) + FromHex("76fc6ece0f4e1768cddf8853bb2d551b")});
 }
 
+// The same appendix, test cases 2, 8 and 14: one block of zeros under keys of zeros.
+TEST(AeadTest, OpenAesGcmTakesEveryKeySize) {
+  struct Case {
+    size_t key_bytes;
+    absl::string_view sealed;
+  };
+  const std::string nonce(12, '\0');
+  for (const Case& c :
+       {Case{16, "0388dace60b6a392f328c2b971b2fe78 ab6e47d42cec13bdf53a67b21257bddf"},
+        Case{24, "98e7247c07f0fe411c267e4384b0f600 2ff58d80033927ab8ef4d4587514f0fb"},
+        Case{32, "cea7403d4d606b6e074ec5d3baf39d18 d0d1c8a799996bf0265b98b5d48ab919"}}) {
+    const SecretBytes key = SecretFromText(std::string(c.key_bytes, '\0'));
+    std::string sealed = nonce + FromHex(c.sealed);
+    KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes opened,
+                              OpenAesGcm(key, AsBytes(sealed), ByteView()));
+    EXPECT_EQ(RevealedText(opened), std::string(16, '\0'));
+    EXPECT_THAT(OpenAesGcm(key, AsBytes(sealed), AsBytes("moved")),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+    sealed.back() = static_cast<char>(sealed.back() ^ 1);
+    EXPECT_THAT(OpenAesGcm(key, AsBytes(sealed), ByteView()),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+    EXPECT_THAT(OpenAesGcm(key, AsBytes(sealed.substr(0, 27)), ByteView()),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+  for (const size_t size : {0, 15, 31, 33}) {
+    EXPECT_THAT(OpenAesGcm(SecretBytes(size), AsBytes(std::string(60, 'x')), ByteView()),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("16, 24 or 32")));
+  }
+}
+
 class EachAlgorithmTest : public ::testing::TestWithParam<Algorithm> {
  protected:
   static std::unique_ptr<const Aead> NewAead(char key_byte = 'k') {

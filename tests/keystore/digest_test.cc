@@ -13,6 +13,7 @@ namespace {
 
 using ::kekd::testing::FromHex;
 using ::kekd::testing::RevealedHex;
+using ::kekd::testing::SecretFromHex;
 using ::kekd::testing::SecretFromText;
 
 std::string Hex(const Sha256Digest& digest) {
@@ -55,6 +56,24 @@ TEST(DigestTest, HkdfSha256MatchesRfc5869) {
   EXPECT_EQ(RevealedHex(first), "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
   KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes third, HkdfSha256(key, ByteView(), ""));
   EXPECT_EQ(RevealedHex(third), "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d");
+}
+
+// RFC 5869, test case 1, from its PRK on; and what k8s.io/apiserver derives for an object.
+TEST(DigestTest, HkdfExpandSha256MatchesRfc5869) {
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const SecretBytes published,
+      HkdfExpandSha256(
+          SecretFromHex("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5"),
+          AsBytes(FromHex("f0f1f2f3f4f5f6f7f8f9"))));
+  EXPECT_EQ(RevealedHex(published),
+            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const SecretBytes of_an_object,
+      HkdfExpandSha256(
+          SecretFromHex("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
+          AsBytes(FromHex("202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f"))));
+  EXPECT_EQ(RevealedHex(of_an_object),
+            "ccb4f05e673c90bd153935b11d0dabfc00537bc35cf92953deac178dd081ef8d");
 }
 
 }  // namespace
