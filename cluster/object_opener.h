@@ -39,8 +39,8 @@ enum class Damage {
 absl::string_view ToString(Damage damage);  // "the object was altered or moved here", …
 
 // ObjectOpener opens objects of KMS v2 (KEP-3299; k8s.io/apiserver, envelope/kmsv2 and aes/): the
-// DEK source through a DekSourceOpener, with those opened last kept in locked memory since thousands
-// of objects share one, then the object under the key that it gives. Not thread-safe.
+// DEK source through a DekSourceOpener, with those opened last kept in locked memory since
+// thousands of objects share one, then the object under the key that it gives. Not thread-safe.
 class ObjectOpener final {
  public:
   static constexpr size_t kMaxCachedSources = 1024;
@@ -68,6 +68,10 @@ class ObjectOpener final {
     absl::StatusOr<SecretBytes> source;
   };
   using Cache = std::list<CachedSource>;
+  struct Failures {
+    int in_a_row = 0;
+    absl::Status last;
+  };
 
   const absl::StatusOr<SecretBytes>& OpenSource(const EncryptedObject& object, absl::Time deadline);
   absl::StatusOr<SecretBytes> AskForSource(const EncryptedObject& object, absl::Time deadline);
@@ -78,7 +82,7 @@ class ObjectOpener final {
   absl::flat_hash_map<absl::string_view, Cache::iterator> by_name_;  // views of the entries' names
   std::string name_;                                                 // kept for its memory
   absl::StatusOr<SecretBytes> not_cached_;  // an answer that may be another one next time
-  absl::flat_hash_map<std::string, int> failures_in_a_row_;  // by key id
+  absl::flat_hash_map<std::string, Failures> failures_;  // by key id
 };
 
 }  // namespace kekd

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -31,8 +32,10 @@ namespace kekd {
 class Scanner final {
  public:
   static constexpr size_t kMaxGroups = 10'000;
-  // Longer names are cut and end in "..."; key ids, which have a limit of their own, are whole.
+  // Longer names and keys of etcd are cut and end in "..."; key ids, which have a limit of their
+  // own, are whole. No object that an API server wrote has longer ones.
   static constexpr size_t kMaxNameBytes = 253;
+  static constexpr size_t kMaxKeyBytes = 1024;
 
   struct Options {
     std::vector<std::string> prefixes = ReadRange().prefixes;  // of keys, as they were read
@@ -72,14 +75,15 @@ class Scanner final {
     }
   };
   struct Group {
-    GroupName name;  // views of the strings of `counts` and of `resource`
+    GroupName name;  // views of these strings and of those in `counts`
     std::string resource;
     std::string api_group;
     ScanGroup counts;
   };
 
-  Group& FindGroup(const ObjectKey& key, const GroupName& name, absl::string_view etcd_key);
-  Group& AddGroup(const ObjectKey& key, GroupName name, absl::string_view etcd_key);
+  ScanGroup& FindGroup(const StoredObject& object, const ObjectKey& key, const StorageValue& value);
+  Group& AddGroup(const StoredObject& object, const ObjectKey& key, const StorageValue& value);
+  Group& FoldedGroup(const StoredObject& object, const ObjectKey& key, StorageKind kind);
   void TryToOpen(const StoredObject& object, const StorageValue& value, ScanGroup& counts);
   void TellFreshness();
   void TellGaps();

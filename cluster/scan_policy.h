@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -33,7 +34,7 @@ struct PolicyViolation {
   std::string resource;
   PolicyLevel level = PolicyLevel::kEncrypted;  // what was demanded
   Place place = Place::kCurrent;
-  std::string what;  // "is plaintext", "is encrypted by aescbc, not by KMS v2", …
+  std::string what;  // of the objects: "in clear", "encrypted by aescbc, not by KMS v2", …
   uint64_t objects = 0;
   std::string example_key;  // of etcd: escape it where it is printed
 };
@@ -71,6 +72,7 @@ class ScanPolicy final {
 
  private:
   explicit ScanPolicy(std::vector<PolicyRule> rules) : rules_(std::move(rules)) {}
+  const PolicyRule* RuleFor(const ScanGroup& group) const;  // null if none demands anything
 
   std::vector<PolicyRule> rules_;
 };

@@ -88,7 +88,7 @@ struct ScanReport {
   bool keyrings = false;     // some were given: freshness is told
   bool opened = false;       // there was an opener
   uint64_t unavailable = 0;  // objects that could not be tried for want of their key
-  SourceFacts facts;         // with the gaps of the scan itself
+  SourceFacts facts;         // before its gaps come up to two of the scan itself
 
   const Total& total(Place place) const { return totals[static_cast<size_t>(place)]; }
   // Nothing was left out: what was not found is not there.

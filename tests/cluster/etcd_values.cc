@@ -1,9 +1,7 @@
 #include "tests/cluster/etcd_values.h"
 
-#include <utility>
-
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "tests/support/secrets.h"
 
 namespace kekd::testing {
 namespace {
@@ -14,8 +12,6 @@ void AppendVarint(std::string& out, uint64_t value) {
 }
 
 }  // namespace
-
-std::string FromHex(absl::string_view digits) { return absl::HexStringToBytes(digits); }
 
 std::string BytesField(uint32_t number, absl::string_view content) {
   std::string field;

@@ -4,14 +4,12 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "base/bytes.h"
 
 namespace kekd::testing {
-
-std::string FromHex(absl::string_view digits);
 
 // Field `number` of a protobuf message.
 std::string BytesField(uint32_t number, absl::string_view content);
