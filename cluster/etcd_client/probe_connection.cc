@@ -117,7 +117,7 @@ bool IsAddress(const std::string& host) {
 }
 
 // Why our side does not trust the other.
-std::string DistrustText(long result, const X509* certificate, const EtcdEndpoint& endpoint,
+std::string DistrustText(int result, const X509* certificate, const EtcdEndpoint& endpoint,
                          const EtcdTls& tls) {
   switch (result) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
@@ -189,6 +189,18 @@ absl::StatusOr<ProbeConnection> ProbeConnection::Connect(const EtcdEndpoint& end
   return last;
 }
 
+// libssl forgets a certificate that it refused: what is to be told of it is taken down here.
+int ProbeConnection::NoteDistrust(int trusted, X509_STORE_CTX* context) {
+  if (trusted == 1) return 1;
+  auto* ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* probe = static_cast<ProbeConnection*>(SSL_get_app_data(ssl));
+  probe->distrust_ =
+      DistrustText(X509_STORE_CTX_get_error(context), X509_STORE_CTX_get_current_cert(context),
+                   *probe->endpoint_, *probe->tls_);
+  return 0;
+}
+
 absl::Status ProbeConnection::StartTls(const EtcdEndpoint& endpoint, const EtcdTls& tls) {
   endpoint_ = &endpoint;
   tls_ = &tls;
@@ -196,11 +208,12 @@ absl::Status ProbeConnection::StartTls(const EtcdEndpoint& endpoint, const EtcdT
   const std::unique_ptr<SSL_CTX, SslDeleter> context(SSL_CTX_new(TLS_client_method()));
   if (context == nullptr) return absl::InternalError("SSL_CTX_new");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, NoteDistrust);
   AddAuthorities(context.get(), tls);
   AddClientCertificate(context.get(), tls);
   ssl_.reset(SSL_new(context.get()));
   if (ssl_ == nullptr) return absl::InternalError("SSL_new");
+  SSL_set_app_data(ssl_.get(), this);
   // gRPC takes any certificate in the file as an anchor, a root or not.
   X509_VERIFY_PARAM_set_flags(SSL_get0_param(ssl_.get()), X509_V_FLAG_PARTIAL_CHAIN);
   if (IsAddress(endpoint.host)) {
@@ -241,14 +254,10 @@ absl::Status ProbeConnection::WaitForTls(int result) {
 }
 
 absl::Status ProbeConnection::TlsError() {
-  const long verified = SSL_get_verify_result(ssl_.get());
   const unsigned long error = ERR_peek_error();
   const int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
   ERR_clear_error();
-  if (verified != X509_V_OK) {
-    const X509* certificate = SSL_get0_peer_certificate(ssl_.get());
-    return absl::UnauthenticatedError(DistrustText(verified, certificate, *endpoint_, *tls_));
-  }
+  if (!distrust_.empty()) return absl::UnauthenticatedError(distrust_);
   if (const std::string refused = RefusedText(reason, *tls_); !refused.empty()) {
     return absl::UnauthenticatedError(refused);
   }
@@ -258,7 +267,8 @@ absl::Status ProbeConnection::TlsError() {
         "it speaks no TLS: write http:// if that is etcd and the way to it is safe");
   }
   if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING || error == 0) {
-    return absl::UnavailableError("it closed the connection during the TLS handshake");
+    return absl::UnavailableError(
+        "it closed the connection during the TLS handshake: if it speaks no TLS, write http://");
   }
   return absl::UnavailableError(
       absl::StrCat("the TLS handshake failed: ", ERR_reason_error_string(error)));

@@ -43,6 +43,7 @@ class ProbeConnection final {
 
   ProbeConnection(UniqueFd fd, absl::Time deadline) : fd_(std::move(fd)), deadline_(deadline) {}
 
+  static int NoteDistrust(int trusted, X509_STORE_CTX* context);
   // Waits for what a call on ssl_ that returned `result` needs, OK to call again; else its error.
   absl::Status WaitForTls(int result);
   absl::Status TlsError();
@@ -51,6 +52,7 @@ class ProbeConnection final {
   absl::Time deadline_;
   const EtcdEndpoint* endpoint_ = nullptr;  // of StartTls, for its messages
   const EtcdTls* tls_ = nullptr;
+  std::string distrust_;  // why the other side is not trusted
   std::unique_ptr<SSL, SslDeleter> ssl_;
 };
 

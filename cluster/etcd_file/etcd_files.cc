@@ -2,17 +2,24 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/file_system.h"
 #include "base/hex.h"
 #include "base/status_macros.h"
 #include "cluster/etcd_file/bbolt_file.h"
+#include "cluster/etcd_file/data_folder.h"
 #include "cluster/etcd_file/database.h"
 #include "cluster/etcd_file/file_digest.h"
 #include "cluster/etcd_file/gap_list.h"
 #include "cluster/etcd_file/random_access_file.h"
+#include "cluster/etcd_file/remains.h"
+#include "cluster/etcd_file/wal.h"
 
 namespace kekd {
 namespace {
@@ -24,7 +31,9 @@ absl::Status InUse(const std::string& path) {
                    "(etcdctl snapshot save FILE), or stop that etcd first"));
 }
 
-void AddChangedGap(const RandomAccessFile& file, GapList& gaps) {
+// No lock is held while a file is read, so that an etcd can start: what it then does is noticed.
+void NoteChange(const RandomAccessFile& file, GapList& gaps) {
+  if (!file.HasChanged() && !file.IsLocked()) return;
   gaps.Add({.what = file.path(),
             .why = "it was written to while it was read",
             .cure = "read again while nothing writes to it"});
@@ -54,11 +63,11 @@ class DatabaseFileSource final : public EtcdSource {
                          .version = read.version,
                          .revision = read.revision,
                          .compacted = read.compacted,
-                         .bytes = file_->size(),
+                         .bytes = is_snapshot ? file_->size() : done,
                          .other_keys = read.other_keys,
                          .history = range.history};
     if (digest) facts.identity = CheckDigest(*digest, size, gaps);
-    if (file_->HasChanged()) AddChangedGap(*file_, gaps);
+    NoteChange(*file_, gaps);
     facts.gaps = gaps.Take();
     progress(file_->size(), file_->size());
     return facts;
@@ -89,14 +98,155 @@ class DatabaseFileSource final : public EtcdSource {
   const std::unique_ptr<RandomAccessFile> file_;
 };
 
+// The database and the write-ahead log of a member that does not run.
+class DataFolderSource final : public EtcdSource {
+ public:
+  DataFolderSource(std::string path, std::unique_ptr<RandomAccessFile> database)
+      : path_(std::move(path)), database_(std::move(database)) {}
+
+  absl::StatusOr<SourceFacts> Read(const ReadRange& range, ObjectVisitor visit,
+                                   ReadProgress progress) override {
+    Reading reading(range, visit, progress);
+    KEKD_ASSIGN_OR_RETURN(const DataFolder folder, FindDataFolder(path_, reading.gaps));
+    Files files = OpenAll(folder, reading);
+    KEKD_ASSIGN_OR_RETURN(const DatabaseFacts read,
+                          reading.ReadDatabaseFile(*database_, Place::kCurrent));
+    for (const auto& [file, index] : files.left_overs) {
+      // etcd takes it over when it starts if it is ahead of its own.
+      const bool is_pending = index > read.consistent_index;
+      if (!is_pending && !range.history) continue;
+      const absl::Status status =
+          reading.ReadDatabaseFile(*file, is_pending ? Place::kPending : Place::kOldRevision)
+              .status();
+      if (!status.ok()) KEKD_RETURN_IF_ERROR(reading.Tolerate(*file, status));
+    }
+    uint64_t cluster_id = 0;
+    for (size_t i = 0; i < files.segments.size(); ++i) {
+      KEKD_RETURN_IF_ERROR(ReadWalSegment(
+          *files.segments[i],
+          {.range = range,
+           .consistent_index = read.consistent_index,
+           .is_last = i + 1 == files.segments.size()},
+          reading.gaps, reading.visit(), [&](uint64_t bytes) { reading.Advance(bytes); },
+          cluster_id));
+      NoteChange(*files.segments[i], reading.gaps);
+    }
+    if (range.history) {
+      for (const auto& file : files.allocated) {
+        RemainsFinder remains(range, Place::kWal, reading.visit());
+        KEKD_RETURN_IF_ERROR(remains.SearchFile(*file, 0, file->size(), reading.gaps,
+                                                [&](uint64_t bytes) { reading.Advance(bytes); }));
+      }
+    }
+    SourceFacts facts = {.name = path_,
+                         .kind = "data folder",
+                         .version = read.version,
+                         .revision = read.revision,
+                         .compacted = read.compacted,
+                         .bytes = reading.done,
+                         .other_keys = read.other_keys,
+                         .history = range.history,
+                         .gaps = reading.gaps.Take()};
+    if (cluster_id != 0) facts.identity = absl::StrFormat("%016x", cluster_id);
+    progress(reading.total, reading.total);
+    return facts;
+  }
+
+ private:
+  struct Files {
+    std::vector<std::pair<std::unique_ptr<RandomAccessFile>, uint64_t>> left_overs;
+    std::vector<std::unique_ptr<RandomAccessFile>> segments;
+    std::vector<std::unique_ptr<RandomAccessFile>> allocated;
+  };
+
+  // What all parts of one reading have in common.
+  struct Reading {
+    Reading(const ReadRange& of, ObjectVisitor to, ReadProgress told)
+        : range(of), visitor(to), progress(told) {}
+
+    // The visitor, with its failure remembered: one of a file's own is no end.
+    absl::Status Visit(const StoredObject& object) { return visit_status = visitor(object); }
+    ObjectVisitor visit() { return visiting; }
+    void Advance(uint64_t bytes) {
+      done += bytes;
+      progress(std::min(done, total), total);
+    }
+    absl::StatusOr<DatabaseFacts> ReadDatabaseFile(const RandomAccessFile& file, Place latest) {
+      absl::StatusOr<DatabaseFacts> facts =
+          ReadDatabase(file, file.size(), range, latest, gaps, visit(),
+                       [this](uint64_t bytes) { Advance(bytes); });
+      NoteChange(file, gaps);
+      return facts;
+    }
+    absl::Status Tolerate(const RandomAccessFile& file, const absl::Status& status) {
+      KEKD_RETURN_IF_ERROR(visit_status);
+      gaps.Add({.what = file.path(), .why = std::string(status.message())});
+      return absl::OkStatus();
+    }
+
+    const ReadRange& range;
+    const ObjectVisitor visitor;
+    const ReadProgress progress;
+    std::function<absl::Status(const StoredObject&)> visiting = [this](const StoredObject& object) {
+      return Visit(object);
+    };
+    absl::Status visit_status;
+    GapList gaps;
+    uint64_t done = 0;
+    uint64_t total = 0;
+  };
+
+  // A file of the log or a left-over that can't be opened is a gap.
+  Files OpenAll(const DataFolder& folder, Reading& reading) const {
+    Files files;
+    reading.total = database_->size();
+    const auto open = [&](const std::string& path) -> std::unique_ptr<RandomAccessFile> {
+      absl::StatusOr<std::unique_ptr<RandomAccessFile>> file = OpenRandomAccessFile(path);
+      if (!file.ok()) {
+        reading.gaps.Add({.what = path, .why = std::string(file.status().message())});
+        return nullptr;
+      }
+      reading.total += (*file)->size();
+      return *std::move(file);
+    };
+    for (const LeftOver& left_over : folder.left_overs) {
+      if (auto file = open(left_over.path)) {
+        files.left_overs.emplace_back(std::move(file), left_over.index);
+      }
+    }
+    for (const std::string& path : folder.segments) {
+      if (auto file = open(path)) files.segments.push_back(std::move(file));
+    }
+    for (const std::string& path : folder.allocated) {
+      if (auto file = open(path)) files.allocated.push_back(std::move(file));
+    }
+    return files;
+  }
+
+  const std::string path_;
+  const std::unique_ptr<RandomAccessFile> database_;
+};
+
+// The database of a folder, or the file itself.
+absl::StatusOr<std::string> DatabasePath(const std::string& path, bool is_folder) {
+  if (!is_folder) return path;
+  GapList gaps;  // told when it is read
+  KEKD_ASSIGN_OR_RETURN(DataFolder folder, FindDataFolder(path, gaps));
+  return std::move(folder.database);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcdFiles(const std::string& path) {
-  KEKD_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenRandomAccessFile(path));
+  const absl::StatusOr<FileInfo> info = FileSystem::System().GetInfo(path);
+  const bool is_folder = info.ok() && info->type == FileType::kDirectory;
+  KEKD_ASSIGN_OR_RETURN(const std::string database, DatabasePath(path, is_folder));
+  KEKD_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, OpenRandomAccessFile(database));
   if (file->IsLocked()) return InUse(path);
   // Whether it is a database at all; its gaps are told when it is read.
   GapList gaps;
   KEKD_RETURN_IF_ERROR(BboltFile::Open(*file, file->size(), gaps).status());
+  if (is_folder) return std::make_unique<DataFolderSource>(path, std::move(file));
   return std::make_unique<DatabaseFileSource>(std::move(file));
 }
 

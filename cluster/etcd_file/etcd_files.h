@@ -14,9 +14,13 @@ namespace kekd {
 // - a snapshot, as `etcdctl snapshot save` makes it. Its SHA-256 is verified; one that does not fit
 //   is a gap, and what can be read is read;
 // - a database file (member/snap/db, or a copy of it). It has no hash;
+// - a data folder, or the folder "member" of one: the database, and with it what the write-ahead
+// log
+//   has and the database has not yet. With history, all of the log and databases that were left
+//   over, whose objects are told as old revisions.
 //
 // NotFound, PermissionDenied: as the file system says. InvalidArgument: it is something else.
-// FailedPrecondition: an etcd is running on it.
+// FailedPrecondition: an etcd is running on it; the message names the ways to read that.
 absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcdFiles(const std::string& path);
 
 }  // namespace kekd

@@ -62,18 +62,18 @@ TEST(KeyRangeTest, EndsBehindTheLastKeyWithThePrefix) {
   EXPECT_FALSE(KeyRange::Of("a").Contains("ab"));
 }
 
-TEST(PageSizerTest, AimsAtAMebibyteAndGrowsSlowly) {
+TEST(PageSizerTest, AimsAtATargetAndGrowsSlowly) {
   PageSizer sizer;
   EXPECT_EQ(sizer.limit(), PageSizer::kFirstLimit);
-  sizer.Came(50, 50 * 1024);
+  sizer.Came(50, 50 * 4096);
   EXPECT_EQ(sizer.limit(), 200);
-  sizer.Came(200, 200 * 1024);
+  sizer.Came(200, 200 * 4096);
   EXPECT_EQ(sizer.limit(), 800);
-  sizer.Came(800, 800 * 1024);
+  sizer.Came(800, 800 * 4096);
   EXPECT_EQ(sizer.limit(), 1024);
   sizer.Came(1024, 1024);
   EXPECT_EQ(sizer.limit(), PageSizer::kMaxLimit);
-  sizer.Came(2, 3 << 20);
+  sizer.Came(2, 12 << 20);
   EXPECT_EQ(sizer.limit(), 1);
   EXPECT_FALSE(sizer.Halve());
   sizer.Came(0, 0);

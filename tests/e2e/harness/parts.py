@@ -44,6 +44,11 @@ def kubectl():
     return _get("kubectl")
 
 
+def kine():
+    """kine's binary, always of the pinned version."""
+    return _get("kine")
+
+
 def etcd():
     """(etcd, etcdctl); KEKD_ETCD_VERSION chooses another than Debian's."""
     path = _get("etcd", os.environ.get("KEKD_ETCD_VERSION") or "debian")
