@@ -84,6 +84,10 @@ absl::StatusOr<BboltFile> BboltFile::Open(const RandomAccessFile& file, uint64_t
               .why = absl::StrCat("it is cut short: ", opened.page_count_, " pages of ",
                                   newer.high_water),
               .cure = kCure});
+  } else if (size % newer.page_size != 0) {
+    gaps.Add({.what = absl::StrCat("the last ", size % newer.page_size, " bytes of ", file.path()),
+              .why = "they are no page: something is missing, or was appended",
+              .cure = kCure});
   }
   return opened;
 }

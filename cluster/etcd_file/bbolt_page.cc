@@ -91,12 +91,18 @@ absl::StatusOr<ElementPage> ElementPage::Check(absl::string_view page) {
     const uint64_t begin = at + uint64_t{Load<uint32_t>(page, field)};
     const uint64_t key_size = Load<uint32_t>(page, field + 4);
     const uint64_t end = begin + key_size + (is_leaf ? Load<uint32_t>(page, at + 12) : 0);
-    if (end > page.size())
+    if (end > page.size()) {
       return absl::DataLossError(absl::StrCat("element ", i, " ends behind it"));
+    }
+    // bbolt writes them one after the other. If they could lie over each other, a small page could
+    // hold far more than its own size to go through.
+    if (begin < checked.content_end_) {
+      return absl::DataLossError(absl::StrCat("element ", i, " lies over what precedes it"));
+    }
     const absl::string_view key = page.substr(begin, key_size);
     if (i > 0 && key <= last) return absl::DataLossError("its keys are not in order");
     last = key;
-    checked.content_end_ = std::max(checked.content_end_, static_cast<size_t>(end));
+    checked.content_end_ = static_cast<size_t>(end);
   }
   return checked;
 }

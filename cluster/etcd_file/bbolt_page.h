@@ -64,7 +64,8 @@ struct BranchElement {
 // outlives it.
 class ElementPage final {
  public:
-  // Checks that every element lies in the page and that the keys ascend; DataLoss if not.
+  // Checks that the elements lie in the page one after the other and that their keys ascend;
+  // DataLoss if not.
   static absl::StatusOr<ElementPage> Check(absl::string_view page);
 
   bool is_leaf() const { return (header_.flags & kLeafPage) != 0; }

@@ -53,6 +53,10 @@ TEST(BboltPageTest, RefusesAPageThatDoesNotFitItsHeader) {
   EXPECT_THAT(ElementPage::Check(page),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("element 0")));
   page = good;
+  Set32(page, 32 + 4, 16);  // pos of element 1: that of element 0's content
+  EXPECT_THAT(ElementPage::Check(page),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("lies over")));
+  page = good;
   Set32(page, 32 + 12, UINT32_MAX);  // value size of element 1
   EXPECT_THAT(ElementPage::Check(page),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr("element 1")));

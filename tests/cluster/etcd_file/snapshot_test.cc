@@ -122,6 +122,15 @@ TEST_F(SnapshotTest, ATruncatedFileIsReadAsFarAsItGoes) {
   EXPECT_THAT(GapText(read.facts), HasSubstr("it is cut short"));
 }
 
+TEST_F(SnapshotTest, ASnapshotWithoutTheEndOfItsHashIsNoDatabaseFileThatIsWhole) {
+  const std::string path = Write(true);
+  const std::string content = testing::ReadTestFile(path);
+  testing::WriteTestFile(path, content.substr(0, content.size() - 10));
+  KEKD_ASSERT_OK_AND_ASSIGN(const Collected read, Collect(path));
+  EXPECT_EQ(read.objects.size(), size_t{kObjects});
+  EXPECT_THAT(GapText(read.facts), HasSubstr("the last 22 bytes of"));
+}
+
 TEST_F(SnapshotTest, OneDamagedMetaPageIsAGap) {
   for (const uint32_t page_size : {4096u, 16384u}) {
     for (const size_t meta : {0, 1}) {
