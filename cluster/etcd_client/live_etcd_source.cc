@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "cluster/etcd_client/range_scan.h"
+#include "cluster/gap_list.h"
 
 namespace kekd {
 namespace {
@@ -32,12 +33,11 @@ class LiveEtcdSource final : public EtcdSource {
   std::vector<KeyRange> Everything() const;
   // `all`: how many keys there are.
   void NoteOthers(const absl::StatusOr<uint64_t>& all);
-  void AddGap(Gap gap);
 
   const std::unique_ptr<EtcdClient> client_;
   SourceFacts facts_;
-  uint64_t keys_ = 0;     // below the prefixes
-  size_t more_gaps_ = 0;  // that there was no room for
+  GapList gaps_;
+  uint64_t keys_ = 0;  // below the prefixes
 };
 
 // Without those that others cover, so that no key is visited twice.
@@ -50,17 +50,6 @@ std::vector<std::string> Distinct(std::vector<std::string> prefixes) {
     }
   }
   return distinct;
-}
-
-void LiveEtcdSource::AddGap(Gap gap) {
-  if (facts_.gaps.size() < SourceFacts::kMaxGaps) {
-    facts_.gaps.push_back(std::move(gap));
-    return;
-  }
-  ++more_gaps_;
-  facts_.gaps.back() = {.what = absl::StrCat(more_gaps_ + 1, " more"),
-                        .why = "there is no room to name each",
-                        .cure = "scan a snapshot of etcd instead"};
 }
 
 std::vector<KeyRange> LiveEtcdSource::Everything() const {
@@ -78,7 +67,7 @@ absl::Status LiveEtcdSource::AskMembers() {
     if (facts_.version.empty()) facts_.version = member.version;
     for (const std::string& error : member.errors) {
       if (!absl::StrContains(error, "CORRUPT")) continue;
-      AddGap(
+      gaps_.Add(
           {.what = "the soundness of etcd's data",
            .why = absl::StrCat(member.endpoint, " has raised an alarm: ", error),
            .cure = "find the member whose data differs (etcdctl endpoint hashkv) and replace it"});
@@ -105,9 +94,9 @@ absl::Status LiveEtcdSource::ReadOne(const KeyRange& range, ObjectVisitor visit,
                                      ReadProgress progress) {
   const uint64_t before = facts_.bytes;
   KEKD_ASSIGN_OR_RETURN(
-      RangeScanResult result,
+      const RangeScanResult result,
       ScanRange(
-          *client_, range, facts_.revision,
+          *client_, range, facts_.revision, gaps_,
           [&](const EtcdKeyValue& object) {
             return visit({.key = object.key,
                           .value = object.value,
@@ -117,32 +106,31 @@ absl::Status LiveEtcdSource::ReadOne(const KeyRange& range, ObjectVisitor visit,
           [&](const RangeScanResult& so_far) { progress(before + so_far.bytes, 0); }));
   facts_.bytes = before + result.bytes;
   keys_ += result.counted;
-  for (Gap& gap : result.gaps) AddGap(std::move(gap));
   return absl::OkStatus();
 }
 
 void LiveEtcdSource::NoteOthers(const absl::StatusOr<uint64_t>& all) {
   if (!all.ok()) {
-    AddGap({.what = "the number of keys outside of the prefixes",
-            .why = std::string(all.status().message()),
-            .cure = "read as a user of etcd who may read every key"});
+    gaps_.Add({.what = "the number of keys outside of the prefixes",
+               .why = std::string(all.status().message()),
+               .cure = "read as a user of etcd who may read every key"});
     return;
   }
   if (*all >= keys_) {
     facts_.other_keys = *all - keys_;
     return;
   }
-  AddGap({.what = "keys of etcd",
-          .why = absl::StrCat("etcd said that there are ", *all, " in all, and ", keys_,
-                              " of those that were asked for"),
-          .cure = "run this again, or with another endpoint of etcd"});
+  gaps_.Add({.what = "keys of etcd",
+             .why = absl::StrCat("etcd said that there are ", *all, " in all, and ", keys_,
+                                 " of those that were asked for"),
+             .cure = "run this again, or with another endpoint of etcd"});
 }
 
 absl::StatusOr<SourceFacts> LiveEtcdSource::Read(const ReadRange& range, ObjectVisitor visit,
                                                  ReadProgress progress) {
+  gaps_ = GapList();
   facts_ = {.kind = "live etcd"};
   keys_ = 0;
-  more_gaps_ = 0;
   const std::vector<std::string> prefixes = Distinct(range.prefixes);
   if (prefixes.empty()) return absl::InvalidArgumentError("no prefix of keys to read is given");
   KEKD_RETURN_IF_ERROR(AskMembers());
@@ -166,10 +154,11 @@ absl::StatusOr<SourceFacts> LiveEtcdSource::Read(const ReadRange& range, ObjectV
   NoteOthers(all);
   if (client_->cluster_id() != 0) facts_.identity = absl::StrFormat("%x", client_->cluster_id());
   if (range.history) {
-    AddGap({.what = "old revisions, free pages and the write-ahead log",
-            .why = "etcd's API does not show them",
-            .cure = "scan a snapshot or, with etcd stopped, its data folder with --history"});
+    gaps_.Add({.what = "old revisions, free pages and the write-ahead log",
+               .why = "etcd's API does not show them",
+               .cure = "scan a snapshot or, with etcd stopped, its data folder with --history"});
   }
+  facts_.gaps = gaps_.Take();
   return facts_;
 }
 

@@ -7,10 +7,10 @@
 
 namespace kekd {
 
-// PageSizer aims at pages of about 4 MiB by what the last one weighed: for each page etcd counts all
-// that is left of the range, so that pages of 1 MiB cost it twice the work (bench/etcd_read). It
-// begins small and grows step by step, because etcd makes a page in memory before it sends it and
-// nobody knows how large the next objects are. Not thread-safe.
+// PageSizer aims at pages of about 4 MiB by what the last one weighed: for each page etcd counts
+// all that is left of the range, so that pages of 1 MiB cost it twice the work (bench/etcd_read).
+// It begins small and grows step by step, because etcd makes a page in memory before it sends it
+// and nobody knows how large the next objects are. Not thread-safe.
 class PageSizer final {
  public:
   static constexpr uint64_t kTargetBytes = uint64_t{4} << 20;

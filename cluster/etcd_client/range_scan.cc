@@ -15,13 +15,15 @@ namespace {
 // RangeScan is one pass through a range.
 class RangeScan final {
  public:
-  RangeScan(EtcdClient& client, const KeyRange& range, int64_t revision, KeyValueVisitor visit)
-      : client_(client), rest_(range), revision_(revision), visit_(visit) {}
+  RangeScan(EtcdClient& client, const KeyRange& range, int64_t revision, GapList& gaps,
+            KeyValueVisitor visit)
+      : client_(client), rest_(range), revision_(revision), gaps_(gaps), visit_(visit) {}
 
   // False when there is no next page.
   absl::StatusOr<bool> NextPage();
   const RangeScanResult& result() const { return result_; }
-  RangeScanResult Finish() &&;
+  // Tells a difference to what etcd counted.
+  void Finish();
 
  private:
   absl::StatusOr<EtcdPage> Ask(int64_t limit, PageContent content);
@@ -33,6 +35,7 @@ class RangeScan final {
   EtcdClient& client_;
   KeyRange rest_;
   const int64_t revision_;
+  GapList& gaps_;
   KeyValueVisitor visit_;
   PageSizer sizer_;
   bool counted_ = false;
@@ -83,10 +86,9 @@ absl::Status RangeScan::SkipOne() {
                                             " has no name for an object too large to be read"));
   }
   KEKD_RETURN_IF_ERROR(Check(page.objects[0]));
-  result_.gaps.push_back(
-      {.what = absl::StrCat("the value of ", absl::CHexEscape(page.objects[0].key)),
-       .why = "it is too large for an answer",
-       .cure = "scan a snapshot of etcd instead"});
+  gaps_.Add({.what = absl::StrCat("the value of ", absl::CHexEscape(page.objects[0].key)),
+             .why = "it is too large for an answer",
+             .cure = "scan a snapshot of etcd instead"});
   ++skipped_;
   GoBehind(std::move(page.objects[0].key));
   return absl::OkStatus();
@@ -118,28 +120,28 @@ absl::StatusOr<bool> RangeScan::NextPage() {
   return page->more;
 }
 
-RangeScanResult RangeScan::Finish() && {
+void RangeScan::Finish() {
   const uint64_t came = result_.visited + skipped_;
-  if (came != result_.counted) {
-    result_.gaps.push_back({.what = absl::StrCat("the keys from ", absl::CHexEscape(rest_.first)),
-                            .why = absl::StrCat("etcd said that there are ", result_.counted,
-                                                " keys, and ", came, " came"),
-                            .cure = "run this again, or with another endpoint of etcd"});
-  }
-  return std::move(result_);
+  if (came == result_.counted) return;
+  gaps_.Add({.what = absl::StrCat("the keys from ", absl::CHexEscape(rest_.first)),
+             .why = absl::StrCat("etcd said that there are ", result_.counted, " keys, and ", came,
+                                 " came"),
+             .cure = "run this again, or with another endpoint of etcd"});
 }
 
 }  // namespace
 
 absl::StatusOr<RangeScanResult> ScanRange(EtcdClient& client, const KeyRange& range,
-                                          int64_t revision, KeyValueVisitor visit,
+                                          int64_t revision, GapList& gaps, KeyValueVisitor visit,
                                           absl::FunctionRef<void(const RangeScanResult&)> came) {
-  RangeScan scan(client, range, revision, visit);
+  RangeScan scan(client, range, revision, gaps, visit);
   while (true) {
     KEKD_ASSIGN_OR_RETURN(const bool more, scan.NextPage());
     came(scan.result());
-    if (!more) return std::move(scan).Finish();
+    if (!more) break;
   }
+  scan.Finish();
+  return scan.result();
 }
 
 }  // namespace kekd

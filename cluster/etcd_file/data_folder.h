@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "cluster/etcd_file/gap_list.h"
+#include "cluster/gap_list.h"
 
 namespace kekd {
 

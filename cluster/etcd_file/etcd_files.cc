@@ -16,7 +16,7 @@
 #include "cluster/etcd_file/data_folder.h"
 #include "cluster/etcd_file/database.h"
 #include "cluster/etcd_file/file_digest.h"
-#include "cluster/etcd_file/gap_list.h"
+#include "cluster/gap_list.h"
 #include "cluster/etcd_file/random_access_file.h"
 #include "cluster/etcd_file/remains.h"
 #include "cluster/etcd_file/wal.h"

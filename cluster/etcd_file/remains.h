@@ -10,7 +10,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "cluster/etcd_file/gap_list.h"
+#include "cluster/gap_list.h"
 #include "cluster/etcd_file/random_access_file.h"
 #include "cluster/etcd_file/read_buffer.h"
 #include "cluster/stored_object.h"

@@ -6,7 +6,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "cluster/etcd_file/gap_list.h"
+#include "cluster/gap_list.h"
 #include "cluster/etcd_file/random_access_file.h"
 #include "cluster/stored_object.h"
 

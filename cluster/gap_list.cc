@@ -1,4 +1,4 @@
-#include "cluster/etcd_file/gap_list.h"
+#include "cluster/gap_list.h"
 
 #include "absl/strings/str_cat.h"
 

@@ -1,6 +1,6 @@
 // The gaps of one reading.
-#ifndef KEKD_CLUSTER_ETCD_FILE_GAP_LIST_H_
-#define KEKD_CLUSTER_ETCD_FILE_GAP_LIST_H_
+#ifndef KEKD_CLUSTER_GAP_LIST_H_
+#define KEKD_CLUSTER_GAP_LIST_H_
 
 #include <cstdint>
 #include <string>
@@ -11,8 +11,8 @@
 
 namespace kekd {
 
-// Keeps the first gaps and counts the others, so that a file that is damaged all over does not fill
-// the memory. Not thread-safe.
+// Keeps the first gaps and counts the others, so that what is damaged all over does not fill the
+// memory. Not thread-safe.
 class GapList final {
  public:
   void Add(Gap gap);
@@ -27,4 +27,4 @@ class GapList final {
 
 }  // namespace kekd
 
-#endif  // KEKD_CLUSTER_ETCD_FILE_GAP_LIST_H_
+#endif  // KEKD_CLUSTER_GAP_LIST_H_
