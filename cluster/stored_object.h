@@ -47,11 +47,12 @@ struct Gap {
 
 // What was read, and how it can be told from another.
 struct SourceFacts {
-  std::string name;      // path or endpoints
-  std::string kind;      // "snapshot", "database file", "data folder", "live etcd"
-  std::string identity;  // SHA-256 of a snapshot or the cluster id of a live etcd, in hex; or empty
-  std::string version;   // of etcd, as far as it can be told; or empty
-  int64_t revision = 0;  // of the newest object; 0 if unknown
+  std::string name;  // path or endpoints
+  std::string kind;  // "snapshot", "database file", "data folder", "live etcd"
+  // SHA-256 of a snapshot, or the cluster id of a live etcd or a data folder, in hex; or empty.
+  std::string identity;
+  std::string version;      // of etcd, as far as it can be told; or empty
+  int64_t revision = 0;     // of the newest object; 0 if unknown
   int64_t compacted = 0;    // history up to this revision is compacted; 0 if unknown
   uint64_t bytes = 0;       // read of files, or received
   uint64_t other_keys = 0;  // keys outside of the prefixes: counted, not visited

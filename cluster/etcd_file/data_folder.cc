@@ -74,14 +74,10 @@ absl::Status FindInSnap(const std::string& folder, DataFolder& found, GapList& g
 }
 
 absl::Status FindInWal(const std::string& folder, DataFolder& found, GapList& gaps) {
-  if (!IsDirectory(folder)) {
-    gaps.Add({.what = folder,
-              .why = "there is no write-ahead log: what was written last may be missing",
-              .cure = "if etcd runs with --wal-dir, copy that folder to this place"});
-    return absl::OkStatus();
+  std::vector<std::string> names;
+  if (IsDirectory(folder)) {
+    KEKD_ASSIGN_OR_RETURN(names, FileSystem::System().ListDirectory(folder));
   }
-  KEKD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                        FileSystem::System().ListDirectory(folder));
   std::optional<uint64_t> last;
   for (const std::string& name : names) {  // sorted, and so are their numbers
     std::string path = JoinPath(folder, name);
@@ -101,6 +97,11 @@ absl::Status FindInWal(const std::string& folder, DataFolder& found, GapList& ga
     }
     last = number;
     found.segments.push_back(std::move(path));
+  }
+  if (found.segments.empty()) {
+    gaps.Add({.what = folder,
+              .why = "there is no write-ahead log: what was written last may be missing",
+              .cure = "if etcd runs with --wal-dir, copy that folder to this place"});
   }
   return absl::OkStatus();
 }

@@ -131,6 +131,10 @@ TEST_F(DataFolderTest, AMissingSegmentIsAGap) {
 }
 
 TEST_F(DataFolderTest, AMissingLogIsAGap) {
+  std::filesystem::remove(File(kFirst));
+  std::filesystem::remove(File(kSecond));
+  KEKD_ASSERT_OK_AND_ASSIGN(const Collected empty, Collect(File("")));
+  EXPECT_THAT(GapText(empty.facts), HasSubstr("there is no write-ahead log"));
   std::filesystem::remove_all(File("member/wal"));
   KEKD_ASSERT_OK_AND_ASSIGN(const Collected read, Collect(File("")));
   EXPECT_THAT(GapText(read.facts), HasSubstr("there is no write-ahead log"));
