@@ -36,10 +36,11 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const EtcdEndpoint& endp
 
 // gRPC's own lines on stderr say less than our errors do, and with GRPC_TRACE they hold the bytes
 // of every message, which are what a cluster keeps secret.
-void SilenceGrpc() {
+void PrepareGrpcOnce() {
   static const bool once = [] {
     unsetenv("GRPC_TRACE");
     unsetenv("GRPC_VERBOSITY");
+    setenv("GRPC_DNS_RESOLVER", "native", /*overwrite=*/0);
     gpr_set_log_function([](gpr_log_func_args*) {});
     return true;
   }();
@@ -92,7 +93,7 @@ absl::Status ToStatus(const grpc::Status& status) {
 
 EtcdChannel::EtcdChannel(EtcdEndpoint endpoint, const EtcdTls* tls, const Limits& limits)
     : endpoint_(std::move(endpoint)), tls_(tls), limits_(limits) {
-  SilenceGrpc();
+  PrepareGrpcOnce();
 }
 
 std::shared_ptr<grpc::Channel> EtcdChannel::NewChannel() const {

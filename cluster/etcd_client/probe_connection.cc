@@ -266,7 +266,11 @@ absl::Status ProbeConnection::TlsError() {
     return absl::FailedPreconditionError(
         "it speaks no TLS: write http:// if that is etcd and the way to it is safe");
   }
-  if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING || error == 0) {
+  const bool closed = reason == SSL_R_UNEXPECTED_EOF_WHILE_READING || error == 0;
+  if (closed && SSL_is_init_finished(ssl_.get())) {
+    return absl::UnavailableError("it closed the connection after the TLS handshake");
+  }
+  if (closed) {
     return absl::UnavailableError(
         "it closed the connection during the TLS handshake: if it speaks no TLS, write http://");
   }
