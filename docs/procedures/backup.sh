@@ -1,26 +1,40 @@
 #!/usr/bin/env bash
 # Backs the keyring up, verifies a backup, restores one.
 #
-#   backup.sh make      makes BACKUP, a new file; kekd may run
-#   backup.sh verify    proves BACKUP, and that it holds every key of the keyring that is here
-#   backup.sh restore   puts the keyring of BACKUP where there is none, and starts kekd on it
+#   backup.sh make [BACKUP]     makes a new file, by default of this moment in /var/backups/kekd; kekd may run
+#   backup.sh verify BACKUP     proves it, and that it holds every key of the keyring that is here
+#   backup.sh restore BACKUP    puts its keyring where there is none, and starts kekd on it
 #
 # Run "make" after each new key version, before it is promoted, and "verify" now and then on every copy. Run "restore" now
-# and then on another host, beside etcd's own restore, as a drill. ACCEPT_GENERATION=N restores a backup although a later
-# generation was here; docs/backup.md says what is lost then. common.sh lists what else can be set in the environment.
+# and then on another host, beside etcd's own restore, as a drill.
+#
+# In the environment:
+#   OPENED_BY               what opens it: '--passphrase-prompt' if not given; for "make" '--shares 3/5 --share-dir DIR', and
+#                           then '--share FILE --share FILE ...' for the others
+#   ACCEPT_GENERATION=N     restores a backup although a later generation was here; docs/backup.md says what is lost then
+#   BACKUP                  instead of the argument
+#   KEKCTL, STOP, START     kekctl with its options, and what stops and starts kekd (common.sh has what they are if not given)
 
 set -euo pipefail
 # shellcheck source=docs/procedures/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-: "${BACKUP:=/var/backups/kekd/keyring.backup}"
-# What opens it: a passphrase, or for "make" '--shares 3/5 --share-dir DIR' and else '--share FILE --share FILE ...'.
 : "${OPENED_BY:=--passphrase-prompt}"
 : "${ACCEPT_GENERATION:=}"
 
 read -r -a opened_by <<<"$OPENED_BY"
+how=${1:-}
+BACKUP=${2:-${BACKUP:-}}
+if [[ $how == make && -z $BACKUP ]]; then
+  BACKUP=/var/backups/kekd/keyring-$(date --utc +%Y%m%dT%H%M%SZ).backup
+  install --directory --mode 0700 /var/backups/kekd
+fi
+if [[ ($how == verify || $how == restore) && -z $BACKUP ]]; then
+  say "$how needs the backup: backup.sh $how BACKUP"
+  exit 2
+fi
 
-case "${1:-}" in
+case "$how" in
   make) run "$KEKCTL" keyring backup --out "$BACKUP" "${opened_by[@]}" ;;
   verify)
     report=$(run "$KEKCTL" -o json keyring verify --backup "$BACKUP" "${opened_by[@]}")

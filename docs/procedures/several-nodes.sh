@@ -6,7 +6,7 @@
 #
 # FROM_KEYRING and FROM_KEY_FILE are the files on the node where changes are made, as FETCH takes them, for example
 # root@cp1:/var/lib/kekd/prod/keyring and root@cp1:/etc/kekd/prod.key. KEYRING and KEY_FILE are their places here, OWNER
-# kekd's user.
+# kekd's user: "kekd" where the system has it, else root.
 #
 # A rotation: "kekctl key create" there; "take" on every other node, so that each can decrypt under the new version;
 # "kekctl key promote" there; "take" on every other node again.
@@ -18,7 +18,8 @@ set -euo pipefail
 : "${FETCH:=scp -q}"
 : "${KEYRING:=/var/lib/kekd/prod/keyring}"
 : "${KEY_FILE:=/etc/kekd/prod.key}"
-: "${OWNER:=root}"
+# The user of kekd's systemd unit, where there is one.
+: "${OWNER:=$(id --user --name kekd 2>/dev/null || echo root)}"
 
 how=${1:-}
 if [[ $how != join && $how != take ]]; then
