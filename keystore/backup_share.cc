@@ -180,13 +180,17 @@ absl::StatusOr<BackupShare> ParseText(ByteView text) {
 
 }  // namespace
 
+std::string ShareHeader(const BackupShare& share, absl::string_view keyring, absl::Time made) {
+  return absl::StrCat("# share ", uint32_t{share.secret.index}, " of ", share.total, " of backup ",
+                      HexEncode(AsBytes(share.id)), " of keyring ", keyring, ", made on ",
+                      absl::FormatTime("%Y-%m-%d", made, absl::UTCTimeZone()), ". Any ",
+                      share.threshold, " of them open the backup: keep them apart\n");
+}
+
 absl::StatusOr<SecretBytes> ShareFileContent(const BackupShare& share, absl::string_view keyring,
                                              absl::Time made) {
   KEKD_ASSIGN_OR_RETURN(const SecretBytes bytes, Encode(share));
-  const std::string header = absl::StrCat(
-      "# share ", uint32_t{share.secret.index}, " of ", share.total, " of a backup of keyring ",
-      keyring, ", made on ", absl::FormatTime("%Y-%m-%d", made, absl::UTCTimeZone()), ". Any ",
-      share.threshold, " of them open the backup: keep them apart\n");
+  const std::string header = ShareHeader(share, keyring, made);
   SecretBytes content(header.size() + kLineBegin.size() + 2 * kShareBytes + 1);
   const absl::Span<uint8_t> out = content.RevealMutable(SecretAccessToken());
   memcpy(out.data(), header.data(), header.size());

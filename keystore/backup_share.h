@@ -33,7 +33,9 @@ struct BackupShare {
   std::string source;  // where it was read, for errors ("share file /mnt/a"); not stored
 };
 
-// The content of a share's file: a line for people that begins with '#', then "kekd-share-1" and
+// A line for people, with its end, that begins with '#': which share it is, and of which backup.
+std::string ShareHeader(const BackupShare& share, absl::string_view keyring, absl::Time made);
+// The content of a share's file: that line, then "kekd-share-1" and
 // 96 hexadecimal digits.
 absl::StatusOr<SecretBytes> ShareFileContent(const BackupShare& share, absl::string_view keyring,
                                              absl::Time made);

@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <map>
@@ -15,50 +13,13 @@
 #include "base/mutex.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
+#include "base/terminal_mode.h"
 #include "base/unique_fd.h"
+#include "keystore/passphrase_kdf.h"
 #include "keystore/secret_source.h"
 
 namespace kekd {
 namespace {
-
-constexpr uint8_t kInterrupt = 3;  // Ctrl-C
-
-// Nothing is echoed as long as this lives. Ctrl-C is a byte that ends the line meanwhile, and
-// signals that would end the process wait, so that no terminal is left mute.
-class EchoOff final {
- public:
-  static absl::StatusOr<std::unique_ptr<EchoOff>> On(int fd) {
-    std::unique_ptr<EchoOff> off(new EchoOff(fd));
-    if (tcgetattr(fd, &off->before_) != 0) return PosixError(errno, "tcgetattr of the terminal");
-    termios muted = off->before_;
-    muted.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG);
-    muted.c_lflag |= ICANON;
-    muted.c_cc[VEOL] = kInterrupt;
-    sigset_t ending;
-    sigemptyset(&ending);
-    for (const int signal : {SIGTERM, SIGHUP, SIGINT, SIGQUIT}) sigaddset(&ending, signal);
-    pthread_sigmask(SIG_BLOCK, &ending, &off->mask_before_);
-    if (tcsetattr(fd, TCSAFLUSH, &muted) != 0) {
-      return PosixError(errno, "tcsetattr of the terminal");
-    }
-    off->muted_ = true;
-    return off;
-  }
-  ~EchoOff() {
-    if (muted_) tcsetattr(fd_, TCSAFLUSH, &before_);
-    pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
-  }
-  EchoOff(const EchoOff&) = delete;
-  EchoOff& operator=(const EchoOff&) = delete;
-
- private:
-  explicit EchoOff(int fd) : fd_(fd) { pthread_sigmask(SIG_SETMASK, nullptr, &mask_before_); }
-
-  const int fd_;
-  termios before_ = {};
-  sigset_t mask_before_;
-  bool muted_ = false;
-};
 
 void Say(int fd, absl::string_view text) {
   // What can't be said is no reason not to read.
@@ -78,7 +39,7 @@ absl::StatusOr<SecretBytes> ReadLine(int fd) {
       line.Truncate(size);
       return line;
     }
-    if (out[size] == kInterrupt) return absl::CancelledError("interrupted");
+    if (TerminalMode::IsInterrupt(out[size])) return absl::CancelledError("interrupted");
     ++size;
   }
   return absl::OutOfRangeError(
@@ -121,13 +82,16 @@ class TerminalSecretSource final : public SecretSource {
           "the passphrase for ", what_,
           " is to be typed, but there is no terminal: give it in a file or as a credential"));
     }
-    KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<EchoOff> off, EchoOff::On(terminal.get()));
+    KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<TerminalMode> quiet,
+                          TerminalMode::Set(terminal.get(), TerminalMode::Echo::kOff));
     Say(terminal.get(), absl::StrCat("Passphrase for ", what_, ": "));
     absl::StatusOr<SecretBytes> first = ReadLine(terminal.get());
     Say(terminal.get(), "\n");
     KEKD_RETURN_IF_ERROR(first.status());
     if (first->empty()) return absl::InvalidArgumentError("an empty passphrase was typed");
     if (twice_ == AskTwice::kNo) return first;
+    // Nobody should type one twice that will not do.
+    KEKD_RETURN_IF_ERROR(WithContext(CheckNewPassphrase(*first), Describe()));
     Say(terminal.get(), "The same once more: ");
     absl::StatusOr<SecretBytes> second = ReadLine(terminal.get());
     Say(terminal.get(), "\n");

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
+#include "base/terminal_mode.h"
 #include "base/unique_fd.h"
 #include "keystore/share_words.h"
 
@@ -35,46 +35,6 @@ absl::Status WriteAll(int fd, ByteView bytes) {
   return absl::OkStatus();
 }
 
-constexpr uint8_t kInterrupt = 3;  // Ctrl-C
-constexpr uint8_t kQuit = 28;      // Ctrl-backslash
-
-// As long as this lives no key ends the process, nor does a terminal that goes away: a share would
-// stay on the screen, and the backup behind. Ctrl-C and Ctrl-backslash end the line that is typed
-// instead, and are in it.
-class SignalsOff final {
- public:
-  static absl::StatusOr<std::unique_ptr<SignalsOff>> On(int fd) {
-    std::unique_ptr<SignalsOff> off(new SignalsOff(fd));
-    if (tcgetattr(fd, &off->before_) != 0) return PosixError(errno, "tcgetattr of the terminal");
-    termios quiet = off->before_;
-    quiet.c_lflag &= ~static_cast<tcflag_t>(ISIG);
-    quiet.c_lflag |= ICANON;
-    quiet.c_cc[VEOL] = kInterrupt;
-    quiet.c_cc[VEOL2] = kQuit;
-    if (tcsetattr(fd, TCSAFLUSH, &quiet) != 0) {
-      return PosixError(errno, "tcsetattr of the terminal");
-    }
-    off->hangup_ = signal(SIGHUP, SIG_IGN);
-    off->is_on_ = true;
-    return off;
-  }
-  ~SignalsOff() {
-    if (!is_on_) return;
-    tcsetattr(fd_, TCSAFLUSH, &before_);
-    if (hangup_ != SIG_ERR) signal(SIGHUP, hangup_);
-  }
-  SignalsOff(const SignalsOff&) = delete;
-  SignalsOff& operator=(const SignalsOff&) = delete;
-
- private:
-  explicit SignalsOff(int fd) : fd_(fd) {}
-
-  const int fd_;
-  termios before_ = {};
-  void (*hangup_)(int) = SIG_DFL;
-  bool is_on_ = false;
-};
-
 // One line without the blanks around it. Of one that is longer than a word can be, the rest is
 // lost.
 absl::StatusOr<SecretBytes> ReadLine(int fd) {
@@ -90,7 +50,7 @@ absl::StatusOr<SecretBytes> ReadLine(int fd) {
       return absl::CancelledError(
           "the terminal ended before every share was written down; the backup is not kept");
     }
-    if (c == kInterrupt || c == kQuit) {
+    if (TerminalMode::IsInterrupt(c)) {
       return absl::CancelledError(
           "interrupted before every share was written down; the backup is not kept");
     }
@@ -130,10 +90,7 @@ absl::Status WaitForLastWord(int fd, const SecretBytes& words) {
 
 absl::StatusOr<SecretBytes> ShowOne(int fd, const BackupShare& share, const std::string& keyring,
                                     absl::Time made) {
-  const std::string header = absl::StrCat(
-      "# share ", uint32_t{share.secret.index}, " of ", share.total, " of a backup of keyring ",
-      keyring, ", made on ", absl::FormatTime("%Y-%m-%d", made, absl::UTCTimeZone()), ". Any ",
-      share.threshold, " of them open the backup\n");
+  const std::string header = ShareHeader(share, keyring, made);
   KEKD_RETURN_IF_ERROR(WriteAll(fd, AsBytes(header)));
   KEKD_ASSIGN_OR_RETURN(SecretBytes words, ShareWords(share));
   KEKD_RETURN_IF_ERROR(WriteAll(fd, words.Reveal(SecretAccessToken())));
@@ -174,7 +131,8 @@ absl::Status ShowShareWords(BackupMaking::Words where, absl::Span<const BackupSh
     return absl::OkStatus();
   }
   KEKD_ASSIGN_OR_RETURN(const UniqueFd terminal, OpenTerminal());
-  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<SignalsOff> off, SignalsOff::On(terminal.get()));
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<TerminalMode> quiet,
+                        TerminalMode::Set(terminal.get(), TerminalMode::Echo::kOn));
   for (const BackupShare& share : shares) {
     KEKD_RETURN_IF_ERROR(ShowUntilWrittenDown(terminal.get(), share, keyring, made));
   }

