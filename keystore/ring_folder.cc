@@ -46,8 +46,9 @@ absl::Status CheckFolder(const std::string& path, absl::string_view what, const 
 absl::Status NoKeyring(const Options& options) {
   return absl::NotFoundError(
       absl::StrCat("there is no keyring in ", options.directory,
-                   ". If there was one, bring it back from a copy: a new one can't read what the "
-                   "old one encrypted. 'kekctl keyring init' makes the first one"));
+                   ". If there was one, bring it back: a copy of it, or a backup with 'kekctl "
+                   "keyring restore'; a new one can't read what the old one encrypted. 'kekctl "
+                   "keyring init' makes the first one"));
 }
 
 // The newest kept generation, if it is above this one.
@@ -78,11 +79,12 @@ absl::Status CheckHighWater(const Options& options, const Keyring& keyring,
   if (!high_water.ok()) return high_water.status();
   if (keyring.generation() < high_water->accepted) {
     const std::optional<std::string> newer = NewerCopy(options, keyring.generation());
-    return absl::DataLossError(absl::StrCat(
-        "the keyring in ", options.directory, " was rolled back: it is of generation ",
-        keyring.generation(), ", but generation ", high_water->highest,
-        " was committed here. Put the newest back (",
-        newer.has_value() ? absl::StrCat(*newer, ", or") : "from", " a backup). ", cure));
+    return absl::DataLossError(
+        absl::StrCat("the keyring in ", options.directory, " was rolled back: it is of generation ",
+                     keyring.generation(), ", but generation ", high_water->highest,
+                     " was committed here. Put the newest back (",
+                     newer.has_value() ? absl::StrCat(*newer, ", or") : "from",
+                     " a backup: 'kekctl keyring restore', with this folder moved away). ", cure));
   }
   return absl::OkStatus();
 }

@@ -7,10 +7,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "base/nearest_name.h"
 #include "base/status_macros.h"
-#include "kms/config/version.h"
 #include "kms/ctl/command_tree.h"
 #include "kms/ctl/help_text.h"
 #include "kms/ctl/table.h"
@@ -56,12 +56,14 @@ class Parser final {
         options_end = true;
       } else if (!options_end && word.size() > 1 && word[0] == '-') {
         KEKD_RETURN_IF_ERROR(TakeOption(words, i));
+      } else if (path_.empty() && word == "help") {
+        asks_for_help_ = true;
       } else {
         KEKD_RETURN_IF_ERROR(verb_ == nullptr ? TakeVerb(word) : TakeArgument(word));
       }
     }
-    if (common_.contains("--help")) return Print(Help());
-    if (common_.contains("--version")) return Print(absl::StrCat("kekctl ", kKekdVersion, "\n"));
+    if (asks_for_help_ || common_.contains("--help")) return Print(Help());
+    if (common_.contains("--version")) return Print(VersionText());
     if (verb_ == nullptr) return MissingVerb();
     return Read();
   }
@@ -125,11 +127,40 @@ class Parser final {
     const std::string path = ChildPath(path_, word);
     verb_ = tree_.FindVerb(path);
     if (verb_ == nullptr && tree_.FindGroup(path) == nullptr) {
-      return UsageError(
-          absl::StrCat("unknown verb ", Quoted(path), Suggestion(word, tree_.NextWords(path_))));
+      return UnknownVerb(word);
     }
     path_ = path;
     return absl::OkStatus();
+  }
+
+  // Of the words that may stand here one is meant, or the last word of a longer path: "backup", or
+  // "rotate-wrap", in which one of its parts is.
+  absl::Status UnknownVerb(const std::string& word) const {
+    const std::vector<std::string> next = tree_.NextWords(path_);
+    const std::string elsewhere = FindElsewhere(word);
+    const bool is_near =
+        !NearestName(word, std::vector<absl::string_view>(next.begin(), next.end())).empty();
+    return UsageError(absl::StrCat("unknown verb ", Quoted(ChildPath(path_, word)),
+                                   is_near || elsewhere.empty()
+                                       ? Suggestion(word, next)
+                                       : absl::StrCat("; did you mean \"", elsewhere, "\"?")));
+  }
+
+  // Empty if there is none.
+  std::string FindElsewhere(const std::string& word) const {
+    std::vector<std::string> wanted = absl::StrSplit(word, '-');
+    wanted.insert(wanted.begin(), word);
+    for (const std::string& part : wanted) {
+      for (const VerbSection& section : tree_.sections) {
+        for (const GroupDescription& group : section.groups) {
+          if (LastWord(group.path) == part) return group.path;
+        }
+        for (const VerbDescription& verb : section.verbs) {
+          if (LastWord(verb.path) == part) return verb.path;
+        }
+      }
+    }
+    return "";
   }
 
   absl::Status TakeArgument(const std::string& word) {
@@ -218,6 +249,7 @@ class Parser final {
   const CommandTree& tree_;
   std::string path_;                       // the verb's words so far
   const VerbDescription* verb_ = nullptr;  // once they are all there
+  bool asks_for_help_ = false;
   Values common_;
   Values own_;            // of the verb
   size_t arguments_ = 0;  // how many of the verb's were given

@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "kms/config/exit_code.h"
+#include "kms/config/version.h"
 
 namespace kekd {
 namespace {
@@ -143,6 +144,8 @@ std::string Synopsis(const VerbDescription& verb) {
   more = more || verb.needs_config;
   return absl::StrCat(text, more ? " [OPTIONS]" : "");
 }
+
+std::string VersionText() { return absl::StrCat("kekctl ", kKekdVersion, "\n"); }
 
 std::string TopHelp(const CommandTree& tree) {
   std::string text = absl::StrCat("Usage: kekctl [OPTIONS] VERB [ITS OPTIONS]\n\n",

@@ -15,6 +15,8 @@ namespace kekd {
 // end.
 
 // 'kekctl --help'.
+// "kekctl 1.2.3", with its line end.
+std::string VersionText();
 std::string TopHelp(const CommandTree& tree);
 // 'kekctl keyring --help'.
 std::string GroupHelp(const CommandTree& tree, const GroupDescription& group);

@@ -21,6 +21,7 @@
 #include "kms/config/exit_code.h"
 #include "kms/ctl/command_line.h"
 #include "kms/ctl/commands.h"
+#include "kms/ctl/hints.h"
 #include "kms/ctl/table.h"
 #include "kms/ctl/terminal.h"
 
@@ -110,6 +111,20 @@ absl::StatusOr<Config> ReadConfig(FileSystem& fs, const CommandLine& line) {
       absl::StrCat(config.status().message(), "; --config FILE names another configuration"));
 }
 
+absl::StatusOr<CommandResult> NameKeyring(absl::StatusOr<CommandResult> result,
+                                          const CommandLine& line) {
+  if (!result.ok()) {
+    return absl::Status(result.status().code(),
+                        WithKeyringInHints(result.status().message(), line.keyring));
+  }
+  result->note = WithKeyringInHints(result->note, line.keyring);
+  // JSON is for scripts, and quotes nothing to be typed.
+  if (line.format == OutputFormat::kTable) {
+    result->output = WithKeyringInHints(result->output, line.keyring);
+  }
+  return result;
+}
+
 // A backup is opened by itself; the configuration only tells which keyring to compare it with.
 bool DoesWithoutConfig(FileSystem& fs, const CommandLine& line) {
   const auto* const verify = std::get_if<KeyringVerifyVerb>(&line.verb);
@@ -131,7 +146,9 @@ absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
                                   .now = absl::Now(),
                                   .colors = ColorsFor(FactsOf(STDOUT_FILENO)),
                                   .progress = ProgressStyleFor(FactsOf(STDERR_FILENO))};
-  return std::visit(Dispatch{context}, line.verb);
+  absl::StatusOr<CommandResult> result = std::visit(Dispatch{context}, line.verb);
+  return config.keyrings.size() > 1 && !line.keyring.empty() ? NameKeyring(std::move(result), line)
+                                                             : result;
 }
 
 }  // namespace

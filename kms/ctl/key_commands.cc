@@ -39,25 +39,29 @@ absl::StatusOr<CommandResult> KeyList(const CommandContext& context) {
 }
 
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb) {
-  KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
-                        ApplyTransition(context, CreateVersion{.backend = verb.backend}));
+  KEKD_ASSIGN_OR_RETURN(
+      const ApplyResponse response,
+      ApplyTransition(context, CreateVersion{.backend = verb.backend}, verb.generation));
   KEKD_ASSIGN_OR_RETURN(const admin::v1::KeyVersion version, ChangedVersion(response));
   CommandResult result;
   if (context.format == OutputFormat::kJson) {
     result.output = KeyJson(response.keyring(), version);
     return result;
   }
-  result.output = absl::StrCat("made key version ", version.number(), " of keyring ",
-                               response.keyring().name(), ": ", version.key_id(), " (",
-                               version.state(), ")\nNothing is encrypted with it yet. 'kekctl key ",
-                               "promote ", version.number(), "' makes it the primary.\n");
+  result.output =
+      absl::StrCat("made key version ", version.number(), " of keyring ", response.keyring().name(),
+                   ": ", version.key_id(), " (", version.state(),
+                   ")\nNothing is encrypted with it yet, and no backup holds it. Make one first ",
+                   "('kekctl keyring backup'),\nthen 'kekctl key promote ", version.number(),
+                   "' makes it the primary.\n");
   return result;
 }
 
 absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context,
                                          const KeyPromoteVerb& verb) {
-  KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
-                        ApplyTransition(context, PromoteVersion{.number = verb.version}));
+  KEKD_ASSIGN_OR_RETURN(
+      const ApplyResponse response,
+      ApplyTransition(context, PromoteVersion{.number = verb.version}, verb.generation));
   KEKD_ASSIGN_OR_RETURN(const admin::v1::KeyVersion version, ChangedVersion(response));
   CommandResult result;
   if (context.format == OutputFormat::kJson) {

@@ -1,3 +1,6 @@
+#include <cstdint>
+#include <optional>
+
 #include "base/status_macros.h"
 #include "keystore/software_key_backend.h"
 #include "kms/ctl/command_tree.h"
@@ -5,14 +8,30 @@
 namespace kekd {
 namespace {
 
+OptionDescription GenerationOption() {
+  return {.name = "--generation",
+          .value = "N",
+          .help =
+              "change nothing unless the keyring still is of this generation, as 'key list' "
+              "showed it"};
+}
+
+absl::StatusOr<std::optional<uint64_t>> ReadGeneration(const VerbArguments& given) {
+  if (!given.Has("--generation")) return std::nullopt;
+  return given.ReadNumber<uint64_t>("--generation", 1, UINT64_MAX);
+}
+
 absl::StatusOr<Verb> ReadCreate(const VerbArguments& given) {
-  return KeyCreateVerb{given.Text("--backend")};
+  KeyCreateVerb verb{.backend = given.Text("--backend"), .generation = std::nullopt};
+  KEKD_ASSIGN_OR_RETURN(verb.generation, ReadGeneration(given));
+  return verb;
 }
 
 absl::StatusOr<Verb> ReadPromote(const VerbArguments& given) {
-  KEKD_ASSIGN_OR_RETURN(const uint32_t version,
-                        given.ReadNumber<uint32_t>("VERSION", 1, UINT32_MAX));
-  return KeyPromoteVerb{version};
+  KeyPromoteVerb verb;
+  KEKD_ASSIGN_OR_RETURN(verb.version, given.ReadNumber<uint32_t>("VERSION", 1, UINT32_MAX));
+  KEKD_ASSIGN_OR_RETURN(verb.generation, ReadGeneration(given));
+  return verb;
 }
 
 }  // namespace
@@ -38,8 +57,9 @@ VerbSection KeyVerbs() {
               .options = {{.name = "--backend",
                            .value = "NAME",
                            .help = "where the key is kept",
-                           .default_value = std::string(kSoftwareBackend)}},
-              .examples = {"key create"},
+                           .default_value = std::string(kSoftwareBackend)},
+                          GenerationOption()},
+              .examples = {"key create", "key create --generation 7"},
               .read = ReadCreate,
           },
           {
@@ -50,7 +70,8 @@ VerbSection KeyVerbs() {
                   "primary decrypts only. API servers notice it within a minute or so. What is "
                   "stored already stays under the former key until it is written again.",
               .arguments = {{.name = "VERSION", .help = "the number of the key version"}},
-              .examples = {"key promote 2"},
+              .options = {GenerationOption()},
+              .examples = {"key promote 2", "key promote 2 --generation 8"},
               .read = ReadPromote,
           },
       }};

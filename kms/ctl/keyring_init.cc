@@ -134,6 +134,11 @@ absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
   result.output = context.format == OutputFormat::kJson
                       ? InitJson(view, keyring->directory, new_key_files, backup)
                       : Describe(*keyring, view, new_key_files, backup);
+  if (context.format == OutputFormat::kTable && context.config->keyrings.size() > 1 &&
+      !verb.cluster_id.has_value()) {
+    absl::StrAppend(&result.output, "Keyrings of one cluster share its id: make the others with '",
+                    "--cluster-id ", view.cluster_id(), "'.\n");
+  }
   if (backup.has_value()) NoteUnrecorded(*backup, result);
   return result;
 }

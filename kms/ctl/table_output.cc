@@ -1,8 +1,15 @@
 #include "kms/ctl/table_output.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "keystore/key_state.h"
+#include "kms/ctl/help_text.h"
+#include "kms/ctl/hints.h"
 #include "kms/ctl/table.h"
 
 namespace kekd {
@@ -29,19 +36,40 @@ std::string Problems(const admin::v1::Keyring& keyring, Colors colors) {
   return text;
 }
 
+bool AnyWasDeactivated(const admin::v1::Keyring& keyring) {
+  return std::any_of(
+      keyring.versions().begin(), keyring.versions().end(),
+      [](const admin::v1::KeyVersion& version) { return version.deactivated_ms() != 0; });
+}
+
 std::string VersionTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
-  Table table({"VERSION", "STATE", "KEY ID", "BACKEND", "CUSTODY", "CREATED", "ACTIVATED"});
+  std::vector<std::string> header = {"VERSION", "STATE",   "KEY ID",   "BACKEND",
+                                     "CUSTODY", "CREATED", "ACTIVATED"};
+  const bool any_was_deactivated = AnyWasDeactivated(keyring);
+  if (any_was_deactivated) header.push_back("DEACTIVATED");
+  Table table(std::move(header));
   for (const admin::v1::KeyVersion& version : keyring.versions()) {
-    table.Add({absl::StrCat(version.number()), StateText(version), version.key_id(),
-               version.backend(), version.custody(), FormatMillisWithAge(version.created_ms(), now),
-               FormatMillisWithAge(version.activated_ms(), now)});
+    std::vector<std::string> row = {absl::StrCat(version.number()),
+                                    StateText(version),
+                                    version.key_id(),
+                                    version.backend(),
+                                    version.custody(),
+                                    FormatMillisWithAge(version.created_ms(), now),
+                                    FormatMillisWithAge(version.activated_ms(), now)};
+    if (any_was_deactivated) row.push_back(FormatMillisWithAge(version.deactivated_ms(), now));
+    table.Add(std::move(row));
     table.SetTone(1, ToneOf(version));
   }
   return absl::StrCat(table.ToString(colors), Problems(keyring, colors));
 }
 
-std::string Verdict(const absl::Status& status) {
-  return status.ok() ? "good" : std::string(status.message());
+// The reason has no room in a table; it stands below.
+std::string Verdict(const absl::Status& status) { return status.ok() ? "good" : "NOT GOOD"; }
+
+void AddReason(absl::string_view what, const absl::Status& status, std::string* reasons) {
+  if (status.ok()) return;
+  absl::StrAppend(reasons, "\n",
+                  WrapText(absl::StrCat(what, ": ", Printable(status.message())), 0, 100), "\n");
 }
 
 Tone ToneOf(const absl::Status& status) { return status.ok() ? Tone::kGood : Tone::kBad; }
@@ -109,6 +137,7 @@ std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now, Colo
                       "cluster id   ", Printable(keyring.cluster_id()), "\n",  //
                       "ring uuid    ", Printable(keyring.ring_uuid()), "\n",   //
                       "generation   ", keyring.generation(), "\n",             //
+                      "format       ", keyring.format(), "\n",                 //
                       "created      ", FormatMillisWithAge(keyring.created_ms(), now), "\n", wraps,
                       "\n", VersionTable(keyring, now, colors));
 }
@@ -136,11 +165,16 @@ std::string WrapListTable(const admin::v1::Keyring& keyring, const UnlockTrial* 
 }
 
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
-  Table table({"VERSION", "STATE", "KEY ID", "BACKEND", "CREATED", "ACTIVATED"});
+  // Three times would be wider than a screen; KeyringTable has them all.
+  const bool any_was_deactivated = AnyWasDeactivated(keyring);
+  Table table({"VERSION", "STATE", "KEY ID", "BACKEND",
+               any_was_deactivated ? "ACTIVATED" : "CREATED",
+               any_was_deactivated ? "DEACTIVATED" : "ACTIVATED"});
   for (const admin::v1::KeyVersion& version : keyring.versions()) {
+    const int64_t first = any_was_deactivated ? version.activated_ms() : version.created_ms();
+    const int64_t second = any_was_deactivated ? version.deactivated_ms() : version.activated_ms();
     table.Add({absl::StrCat(version.number()), StateText(version), version.key_id(),
-               version.backend(), FormatMillisAsAge(version.created_ms(), now),
-               FormatMillisAsAge(version.activated_ms(), now)});
+               version.backend(), FormatMillisAsAge(first, now), FormatMillisAsAge(second, now)});
     table.SetTone(1, ToneOf(version));
   }
   return absl::StrCat("keyring ", Printable(keyring.name()), ", generation ", keyring.generation(),
@@ -148,20 +182,23 @@ std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now, Colo
 }
 
 std::string VerifyTable(const VerifyReport& report, Colors colors) {
+  std::string reasons;
   Table copies({"FILE", "GENERATION", "VERDICT"});
   for (const FileKeyringStore::CopyReport& copy : report.copies) {
     copies.Add({copy.path, copy.generation.has_value() ? absl::StrCat(*copy.generation) : "-",
                 Verdict(copy.status)});
     copies.SetTone(2, ToneOf(copy.status));
+    AddReason(Printable(copy.path), copy.status, &reasons);
   }
   std::string text = absl::StrCat("keyring ", report.keyring, "\n\n", copies.ToString(colors));
-  if (report.keys.empty()) return text;
+  if (report.keys.empty()) return absl::StrCat(text, reasons);
   Table keys({"VERSION", "STATE", "KEY ID", "VERDICT"});
   for (const VerifyReport::Key& key : report.keys) {
     keys.Add({absl::StrCat(key.version), key.state, key.key_id, Verdict(key.status)});
     keys.SetTone(3, ToneOf(key.status));
+    AddReason(absl::StrCat("key version ", key.version), key.status, &reasons);
   }
-  return absl::StrCat(text, "\n", keys.ToString(colors));
+  return absl::StrCat(text, "\n", keys.ToString(colors), reasons);
 }
 
 std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time now, Colors colors) {
@@ -184,7 +221,8 @@ std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time n
                absl::StrCat(ring.decrypt_calls()), absl::StrCat(ring.failed_calls()),
                absl::StrCat(ring.connections()), FormatMillisAsAge(ring.last_canary_ms(), now)});
     table.SetTone(1, health.tone);
-    details += StatusDetails(ring, now, colors);
+    const std::string of_ring = StatusDetails(ring, now, colors);
+    details += status.keyrings_size() > 1 ? WithKeyringInHints(of_ring, ring.name()) : of_ring;
   }
   return absl::StrCat("kekd ", Printable(status.version()), ", pid ", status.pid(), ", up ",
                       FormatAge(absl::Milliseconds(status.uptime_ms())), ", ", secrets, "\n\n",

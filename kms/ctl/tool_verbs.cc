@@ -1,5 +1,6 @@
 #include "base/status_macros.h"
 #include "kms/ctl/command_tree.h"
+#include "kms/ctl/help_text.h"
 
 namespace kekd {
 namespace {
@@ -7,6 +8,13 @@ namespace {
 absl::StatusOr<Verb> ReadCompletion(const VerbArguments& given) {
   return CompletionVerb{given.Text("SHELL")};
 }
+
+// "help" is read as --help by the parser; this is for its description's sake.
+absl::StatusOr<Verb> ReadHelp(const VerbArguments&) {
+  return PrintText{TopHelp(KekctlCommandTree())};
+}
+
+absl::StatusOr<Verb> ReadVersion(const VerbArguments&) { return PrintText{VersionText()}; }
 
 }  // namespace
 
@@ -28,6 +36,28 @@ VerbSection ToolVerbs() {
                                "completion zsh > /usr/local/share/zsh/site-functions/_kekctl",
                                "completion fish > ~/.config/fish/completions/kekctl.fish"},
                   .read = ReadCompletion,
+                  .takes_keyring = false,
+                  .needs_config = false,
+                  .has_json = false,
+              },
+              {
+                  .path = "help",
+                  .summary = "print the help of a verb",
+                  .description = "Prints the help of a verb or of the verbs that begin with a "
+                                 "word, as --help after it does.",
+                  .arguments = {{.name = "VERB", .help = "its words", .required = false}},
+                  .examples = {"help", "help key promote"},
+                  .read = ReadHelp,
+                  .takes_keyring = false,
+                  .needs_config = false,
+                  .has_json = false,
+              },
+              {
+                  .path = "version",
+                  .summary = "print the version",
+                  .description = "Prints the version of kekctl, as --version does.",
+                  .examples = {"version"},
+                  .read = ReadVersion,
                   .takes_keyring = false,
                   .needs_config = false,
                   .has_json = false,

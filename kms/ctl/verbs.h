@@ -76,9 +76,11 @@ struct WrapRemoveVerb {
 struct KeyListVerb {};
 struct KeyCreateVerb {
   std::string backend;
+  std::optional<uint64_t> generation = std::nullopt;  // that the keyring must still be of
 };
 struct KeyPromoteVerb {
   uint32_t version = 0;
+  std::optional<uint64_t> generation = std::nullopt;  // that the keyring must still be of
 };
 struct StatusVerb {};
 struct CheckVerb {

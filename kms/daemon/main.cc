@@ -34,7 +34,7 @@ answered. On SIGHUP it reads the configuration again. 'kekctl' makes keyrings
 and changes them.
 
   --config FILE   the configuration (docs/configuration.md)
-  --version       print the version and exit
+  --version       print the version and exit, as 'kekd version' does
   --help          print this and exit
 
 Exit codes: 0 ended by a signal; 1 failure; 2 usage or configuration; 3 refused
@@ -103,11 +103,11 @@ int Main(int argc, char** argv) {
   std::string config_path;
   for (int i = 1; i < argc; ++i) {
     const absl::string_view arg = argv[i];
-    if (arg == "--help" || arg == "-h") {
+    if (arg == "--help" || arg == "-h" || arg == "help") {
       fputs(kUsage.data(), stdout);
       return 0;
     }
-    if (arg == "--version") {
+    if (arg == "--version" || arg == "version") {
       printf("kekd %s\n", kKekdVersion);
       return 0;
     }

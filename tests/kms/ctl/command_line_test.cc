@@ -142,6 +142,11 @@ TEST(CommandLineTest, SaysWhatWasProbablyMeant) {
   EXPECT_THAT(Parse({"keyrng", "--help"}), refused("did you mean \"keyring\"?"));
   EXPECT_THAT(Parse({"key", "promte"}),
               refused("unknown verb \"key promte\"; did you mean \"promote\"?"));
+  EXPECT_THAT(Parse({"backup"}),
+              refused("unknown verb \"backup\"; did you mean \"keyring backup\"?"));
+  EXPECT_THAT(Parse({"rotate-wrap"}), refused("did you mean \"keyring wrap\"?"));
+  EXPECT_THAT(Parse({"key", "verify"}), refused("did you mean \"keyring verify\"?"));
+  EXPECT_THAT(Parse({"help", "keyrng"}), refused("did you mean \"keyring\"?"));
   EXPECT_THAT(Parse({"key", "xyzzy"}), refused("there is list, create or promote"));
   EXPECT_THAT(Parse({"check", "--cuont=5"}),
               refused("unknown option \"--cuont\"; did you mean \"--count\"?"));

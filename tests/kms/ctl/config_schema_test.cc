@@ -9,44 +9,30 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "kms/config/config.h"
+#include "tests/kms/config/minimal_config.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekd {
 namespace {
 
+using ::kekd::testing::kMinimalConfig;
+using ::kekd::testing::MinimalConfigWith;
 using ::kekd::testing::StatusIs;
 using ::testing::HasSubstr;
 
-constexpr char kGood[] = R"(apiVersion: kekd.dev/v1
-kind: KekdConfiguration
-stateDirectory: /var/lib/kekd/state
-admin:
-  socket:
-    path: /run/kekd/admin.sock
-keyrings:
-- name: prod
-  directory: /var/lib/kekd/prod
-  unlock:
-  - keyFile: /etc/kekd/prod.key
-  socket:
-    path: /run/kekd/prod.sock
-)";
-
-std::string With(absl::string_view from, absl::string_view to) {
-  std::string yaml = absl::StrReplaceAll(kGood, {{from, to}});
-  EXPECT_NE(yaml, kGood) << "nothing was replaced by " << to;
-  return yaml;
-}
-
-std::string And(absl::string_view more) { return absl::StrCat(kGood, more); }
+std::string And(absl::string_view more) { return absl::StrCat(kMinimalConfig, more); }
 
 std::string WithName(absl::string_view name) {
-  return With("name: prod", absl::StrCat("name: ", name));
+  return MinimalConfigWith("name: prod", absl::StrCat("name: ", name));
 }
-std::string WithState(absl::string_view path) { return With("/var/lib/kekd/state", path); }
-std::string WithSocket(absl::string_view path) { return With("/run/kekd/prod.sock", path); }
+std::string WithState(absl::string_view path) {
+  return MinimalConfigWith("/var/lib/kekd/state", path);
+}
+std::string WithSocket(absl::string_view path) {
+  return MinimalConfigWith("/run/kekd/prod.sock", path);
+}
 std::string WithUnlock(absl::string_view unlock) {
-  return With("- keyFile: /etc/kekd/prod.key", unlock);
+  return MinimalConfigWith("- keyFile: /etc/kekd/prod.key", unlock);
 }
 
 std::string Long(absl::string_view begin, size_t size) {
@@ -55,8 +41,8 @@ std::string Long(absl::string_view begin, size_t size) {
 
 std::vector<std::string> Good() {
   return {
-      kGood,
-      With("keyrings:\n- name", "keyring:\n  name"),
+      kMinimalConfig,
+      MinimalConfigWith("keyrings:\n- name", "keyring:\n  name"),
       And("log:\n"),
       And("log: {}\nmemory: {}\n"),
       And("log: {level: debug, format: json}\nmemory: {locking: preferred}\n"),
@@ -100,18 +86,22 @@ std::vector<std::string> Bad() {
       And("more: 1\n"),
       And("kind: KekdConfiguration\n"),
       And("keyring: {name: a}\n"),
-      With("kekd.dev/v1", "kekd.dev/v2"),
-      With("KekdConfiguration", "Configuration"),
-      With("apiVersion: kekd.dev/v1\n", ""),
-      With("stateDirectory: /var/lib/kekd/state\n", ""),
-      With("  socket:\n    path: /run/kekd/admin.sock\n", "  socket:\n"),
-      With("  socket:\n    path: /run/kekd/admin.sock\n", "  socket: /run/kekd/admin.sock\n"),
-      With("  directory: /var/lib/kekd/prod\n", ""),
-      With("  directory: /var/lib/kekd/prod\n", "  directory:\n"),
-      With("  unlock:\n  - keyFile: /etc/kekd/prod.key\n", "  unlock: []\n"),
-      With("  unlock:\n  - keyFile: /etc/kekd/prod.key\n", "  unlock: /etc/kekd/prod.key\n"),
-      std::string(kGood).substr(0, std::string(kGood).find("keyrings")),
-      absl::StrCat(std::string(kGood).substr(0, std::string(kGood).find("- name")), "  []\n"),
+      MinimalConfigWith("kekd.dev/v1", "kekd.dev/v2"),
+      MinimalConfigWith("KekdConfiguration", "Configuration"),
+      MinimalConfigWith("apiVersion: kekd.dev/v1\n", ""),
+      MinimalConfigWith("stateDirectory: /var/lib/kekd/state\n", ""),
+      MinimalConfigWith("  socket:\n    path: /run/kekd/admin.sock\n", "  socket:\n"),
+      MinimalConfigWith("  socket:\n    path: /run/kekd/admin.sock\n",
+                        "  socket: /run/kekd/admin.sock\n"),
+      MinimalConfigWith("  directory: /var/lib/kekd/prod\n", ""),
+      MinimalConfigWith("  directory: /var/lib/kekd/prod\n", "  directory:\n"),
+      MinimalConfigWith("  unlock:\n  - keyFile: /etc/kekd/prod.key\n", "  unlock: []\n"),
+      MinimalConfigWith("  unlock:\n  - keyFile: /etc/kekd/prod.key\n",
+                        "  unlock: /etc/kekd/prod.key\n"),
+      std::string(kMinimalConfig).substr(0, std::string(kMinimalConfig).find("keyrings")),
+      absl::StrCat(
+          std::string(kMinimalConfig).substr(0, std::string(kMinimalConfig).find("- name")),
+          "  []\n"),
       WithName("Prod"),
       WithName("prod."),
       WithName("-a"),

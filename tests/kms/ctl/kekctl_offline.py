@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from kekctl_harness import BIN, KekctlTestCase
+from kekctl_harness import BIN, CONFIG, KekctlTestCase
 
 
 class Offline(KekctlTestCase):
@@ -19,6 +19,29 @@ class Offline(KekctlTestCase):
             result = subprocess.run([BIN / "kekctl", *arguments], capture_output=True, text=True, timeout=60, check=True)
             self.assertEqual(result.stderr, "")
             self.assertIn("kekctl", result.stdout)
+
+    def test_help_and_version_are_words_too(self):
+        def run(program, *arguments):
+            return subprocess.run([BIN / program, *arguments], capture_output=True, text=True, timeout=60, check=True).stdout
+        for program in ("kekctl", "kekd"):
+            self.assertEqual(run(program, "version"), run(program, "--version"))
+            self.assertEqual(run(program, "help"), run(program, "--help"))
+        self.assertEqual(run("kekctl", "help", "key", "promote"), run("kekctl", "key", "promote", "--help"))
+        self.assertEqual(run("kekctl", "help", "keyring"), run("kekctl", "keyring", "--help"))
+
+    def test_hints_name_the_keyring_where_there_are_several(self):
+        head, rest = CONFIG.split("keyring:\n")
+        one, tail = rest.split("memory:\n")
+        one = "- " + one[2:]
+        other = one.replace("name: prod", "name: dev").replace("{folder}", "{folder}/dev")
+        self.config.write_text(f"{head}keyrings:\n{one}{other}memory:\n{tail}".format(folder=self.folder))
+        (self.folder / "dev").mkdir(0o700)
+        text = self.run_kekctl("keyring", "init", "--keyring", "dev").stdout
+        self.assertIn("'kekctl keyring backup --keyring dev'", text)
+        self.assertIn("--cluster-id", text)
+        text = self.kekctl("key", "create", "--keyring", "dev")
+        self.assertIn("'kekctl key promote --keyring dev 2'", text)
+        self.assertIn("'kekctl keyring init --keyring prod'", self.refused(3, "key", "list", "--keyring", "prod"))
 
     def test_usage_errors(self):
         for arguments in (["nonsense"], ["key"], ["key", "promote"], ["key", "promote", "x"], ["status", "--what"],
@@ -56,6 +79,7 @@ class Offline(KekctlTestCase):
         for arguments in (["keyring", "show"], ["keyring", "verify"], ["key", "list"], ["key", "create"], ["key", "promote", "1"],
                           ["keyring", "accept-rollback", "--generation", "1"]):
             self.assertIn("kekctl keyring init", self.refused(3, *arguments))
+        self.assertIn("'kekctl keyring restore'", self.refused(3, "key", "list"))
         for verb in ("status", "check"):
             self.assertIn("kekd is not running", self.refused(4, verb))
         self.refused(3, "key", "list", "--keyring", "other")
@@ -128,7 +152,9 @@ class Offline(KekctlTestCase):
         self.kekctl("keyring", "init")
         self.kekctl("key", "create")
         shutil.copyfile(self.folder / "ring" / "keyring.1", self.folder / "ring" / "keyring")
-        self.assertIn("accept-rollback --generation 1", self.refused(5, "key", "list"))
+        refused = self.refused(5, "key", "list")
+        self.assertIn("accept-rollback --generation 1", refused)
+        self.assertIn("kekctl keyring restore", refused)
         self.run_kekctl("keyring", "verify", expect=5)
         self.refused(3, "keyring", "accept-rollback", "--generation", "2")
         self.assertIn("generation 1", self.kekctl("keyring", "accept-rollback", "--generation", "1"))

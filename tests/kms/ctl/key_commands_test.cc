@@ -117,5 +117,14 @@ TEST_F(KeyCommandsTest, IsUnavailableWhenTheRingIsLockedAndNobodyAnswers) {
   KEKD_EXPECT_OK(KeyList(command_.Context()));
 }
 
+TEST_F(KeyCommandsTest, AsksForTheGenerationThatIsExpected) {
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  KEKD_ASSERT_OK(KeyCreate(command_.Context(), {.backend = "software", .generation = 40}));
+  KEKD_ASSERT_OK(KeyPromote(command_.Context(), {.version = 7, .generation = 39}));
+  ASSERT_EQ(admin_.requests.size(), 2u);
+  EXPECT_EQ(admin_.requests[0].expected_generation(), 40u);
+  EXPECT_EQ(admin_.requests[1].expected_generation(), 39u);
+}
+
 }  // namespace
 }  // namespace kekd

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
 namespace kekd {
@@ -71,6 +72,23 @@ TEST(TableOutputTest, FitsHundredColumns) {
   ExpectWidth(KeyListTable(Keyring(), kNow), 100);
 }
 
+TEST(TableOutputTest, ShowsWhenKeysWereDeactivatedIfAnyWas) {
+  admin::v1::Keyring keyring = Keyring();
+  EXPECT_THAT(KeyListTable(keyring, kNow), Not(HasSubstr("DEACTIVATED")));
+  EXPECT_THAT(KeyringTable(keyring, kNow), Not(HasSubstr("DEACTIVATED")));
+  keyring.mutable_versions(0)->set_deactivated_ms(MillisBefore(absl::Hours(5)));
+  EXPECT_THAT(KeyListTable(keyring, kNow), AllOf(HasSubstr("DEACTIVATED"), HasSubstr("5h0m ago")));
+  EXPECT_THAT(KeyringTable(keyring, kNow),
+              AllOf(HasSubstr("DEACTIVATED"), HasSubstr("(5h0m ago)")));
+  ExpectWidth(KeyListTable(keyring, kNow), 100);
+}
+
+TEST(TableOutputTest, ShowsTheFormatOfAKeyringsRecord) {
+  admin::v1::Keyring keyring = Keyring();
+  keyring.set_format(2);
+  EXPECT_THAT(KeyringTable(keyring, kNow), HasSubstr("\nformat       2\n"));
+}
+
 TEST(TableOutputTest, TellsOfAKeyringWhatHasNoRoomInTheTable) {
   admin::v1::GetStatusResponse status = Status();
   status.mutable_keyrings(0)->set_refused_connections(3);
@@ -117,7 +135,23 @@ TEST(TableOutputTest, ColorsVerdicts) {
   VerifyReport verify;
   verify.copies.push_back({.path = "f", .status = absl::DataLossError("damaged")});
   EXPECT_THAT(VerifyTable(verify, Colors::kOn),
-              AllOf(HasSubstr("\x1b[31mdamaged"), Not(HasSubstr(kGreen)), Not(HasSubstr(kYellow))));
+              AllOf(HasSubstr("\x1b[31mNOT GOOD"), HasSubstr("f: damaged\n"),
+                    Not(HasSubstr(kGreen)), Not(HasSubstr(kYellow))));
+}
+
+TEST(TableOutputTest, KeepsReasonsOutOfTheVerdicts) {
+  VerifyReport verify;
+  std::string reason;
+  for (int i = 0; i < 40; ++i) absl::StrAppend(&reason, "damaged ");
+  verify.copies.push_back(
+      {.path = "/var/lib/kekd/prod/keyring", .status = absl::DataLossError(reason)});
+  verify.keys.push_back({.version = 7,
+                         .key_id = "prod.7.0123456789abcdef0123456789abcdef",
+                         .state = "active",
+                         .status = absl::DataLossError(reason)});
+  ExpectWidth(VerifyTable(verify), 100);
+  EXPECT_THAT(VerifyTable(verify), AllOf(HasSubstr("/var/lib/kekd/prod/keyring: damaged"),
+                                         HasSubstr("key version 7: damaged")));
 }
 
 }  // namespace
