@@ -1,6 +1,7 @@
 #include "cluster/key_catalog.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -15,16 +16,18 @@ constexpr size_t kKeyIdDigits = 32;
 }  // namespace
 
 void KeyCatalog::Add(const Keyring& keyring) {
-  const std::string& name = keyring.identity().name;
-  names_.insert(name);
   for (const KeyVersion& version : keyring.versions()) {
-    CatalogKey& key = keys_[version.key_id.text()];
-    key.keyring = name;
-    key.version = version.number;
-    key.state = version.state;
-    key.primary = keyring.Primary() == &version;
-    key.compromised = version.IsCompromised();
+    AddKey(version.key_id.text(), {.keyring = keyring.identity().name,
+                                   .version = version.number,
+                                   .state = version.state,
+                                   .primary = keyring.Primary() == &version,
+                                   .compromised = version.IsCompromised()});
   }
+}
+
+void KeyCatalog::AddKey(absl::string_view key_id, CatalogKey key) {
+  names_.insert(key.keyring);
+  keys_.insert_or_assign(key_id, std::move(key));
 }
 
 const CatalogKey* KeyCatalog::Find(absl::string_view key_id) const {

@@ -26,8 +26,9 @@ struct CatalogKey {
 // Thread-compatible.
 class KeyCatalog final {
  public:
-  // Of a keyring that was added before, what is added later counts.
+  // Of a keyring, or key id, that was added before, what is added later counts.
   void Add(const Keyring& keyring);
+  void AddKey(absl::string_view key_id, CatalogKey key);
 
   bool empty() const { return keys_.empty(); }
   // Null if no keyring has it.

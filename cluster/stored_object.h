@@ -40,9 +40,10 @@ using ObjectVisitor = absl::FunctionRef<absl::Status(const StoredObject&)>;
 
 // Something that should have been read and was not: nothing may be called clean while there is one.
 struct Gap {
-  std::string what;  // "page 12 of /var/lib/etcd/member/snap/db"
-  std::string why;   // "its content does not fit its header"
-  std::string cure;  // what to do about it; may be empty
+  std::string what;      // "page 12 of /var/lib/etcd/member/snap/db"
+  std::string why;       // "its content does not fit its header"
+  std::string cure;      // what to do about it; may be empty
+  bool damaged = false;  // what is there is not what was once written, rather than out of reach
 };
 
 // What was read, and how it can be told from another.

@@ -137,6 +137,25 @@ absl::Status CheckHeader(const BackupHeader& header, const Keyring& keyring, Byt
   return absl::DataLossError("the backup's header is not that of the keyring in it");
 }
 
+std::vector<VersionProof> Proofs(const OpenKeyring& opened) {
+  std::vector<VersionProof> proofs;
+  for (const OpenKeyring::Entry& entry : opened.entries()) {
+    const KeyVersion& version = *entry.version;
+    if (!CanDecrypt(version.state)) continue;
+    VersionProof& proof = proofs.emplace_back();
+    proof.version = version.number;
+    proof.key_id = version.key_id;
+    proof.state = version.state;
+    proof.status = entry.status;
+    if (entry.status.ok()) {
+      proof.result = VersionProof::Result::kProven;
+    } else if (version.material.custody == Custody::kDevice) {
+      proof.result = VersionProof::Result::kElsewhere;
+    }
+  }
+  return proofs;
+}
+
 }  // namespace
 
 absl::StatusOr<NewBackup> MakeBackup(ByteView record, const RingKey& ring_key,
@@ -196,32 +215,20 @@ absl::StatusOr<OpenedBackup> OpenBackup(ByteView bytes, const BackupUnlock& unlo
   return opened;
 }
 
+std::shared_ptr<const OpenKeyring> OpenBackupKeyring(const OpenedBackup& backup,
+                                                     absl::Time deadline) {
+  BackendSet backends;
+  backends.Add(CreateSoftwareKeyBackend(backup.ring_key, RandomSource::System()));
+  return OpenKeyring::Open(backup.keyring, backends, nullptr, deadline);
+}
+
 std::vector<VersionProof> ProveVersions(std::shared_ptr<const Keyring> keyring,
                                         const BackendSet& backends, absl::Time deadline) {
-  const std::shared_ptr<const OpenKeyring> opened =
-      OpenKeyring::Open(std::move(keyring), backends, nullptr, deadline);
-  std::vector<VersionProof> proofs;
-  for (const OpenKeyring::Entry& entry : opened->entries()) {
-    const KeyVersion& version = *entry.version;
-    if (!CanDecrypt(version.state)) continue;
-    VersionProof& proof = proofs.emplace_back();
-    proof.version = version.number;
-    proof.key_id = version.key_id;
-    proof.state = version.state;
-    proof.status = entry.status;
-    if (entry.status.ok()) {
-      proof.result = VersionProof::Result::kProven;
-    } else if (version.material.custody == Custody::kDevice) {
-      proof.result = VersionProof::Result::kElsewhere;
-    }
-  }
-  return proofs;
+  return Proofs(*OpenKeyring::Open(std::move(keyring), backends, nullptr, deadline));
 }
 
 std::vector<VersionProof> ProveBackup(const OpenedBackup& backup, absl::Time deadline) {
-  BackendSet backends;
-  backends.Add(CreateSoftwareKeyBackend(backup.ring_key, RandomSource::System()));
-  return ProveVersions(backup.keyring, backends, deadline);
+  return Proofs(*OpenBackupKeyring(backup, deadline));
 }
 
 absl::Status CheckProofs(absl::Span<const VersionProof> proofs) {

@@ -19,6 +19,7 @@
 #include "keystore/backup_share.h"
 #include "keystore/key_backend.h"
 #include "keystore/keyring.h"
+#include "keystore/open_keyring.h"
 #include "keystore/ring_key.h"
 #include "keystore/secret_source.h"
 
@@ -64,6 +65,11 @@ struct OpenedBackup {
 // own errors as they are. `random` outlives the ring key.
 absl::StatusOr<OpenedBackup> OpenBackup(ByteView bytes, const BackupUnlock& unlock,
                                         const RandomSource& random);
+
+// The keyring of a backup with its keys, by what is in it alone: with the software backend under
+// its ring key.
+std::shared_ptr<const OpenKeyring> OpenBackupKeyring(const OpenedBackup& backup,
+                                                     absl::Time deadline);
 
 // What was found out of one key version.
 struct VersionProof {

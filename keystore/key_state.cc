@@ -16,6 +16,14 @@ absl::string_view ToString(KeyState state) {
   return "?";
 }
 
+std::optional<KeyState> KeyStateFromText(absl::string_view text) {
+  for (const KeyState state : {KeyState::kPreActivation, KeyState::kActive, KeyState::kDeactivated,
+                               KeyState::kDestroyed}) {
+    if (text == ToString(state)) return state;
+  }
+  return std::nullopt;
+}
+
 absl::string_view ToString(Custody custody) {
   switch (custody) {
     case Custody::kDevice:

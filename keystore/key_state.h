@@ -2,6 +2,8 @@
 #ifndef KEKD_KEYSTORE_KEY_STATE_H_
 #define KEKD_KEYSTORE_KEY_STATE_H_
 
+#include <optional>
+
 #include "absl/strings/string_view.h"
 
 namespace kekd {
@@ -16,6 +18,8 @@ enum class KeyState {
 };
 
 absl::string_view ToString(KeyState state);  // "pre-activation", "active", …
+// The state of that name; none if it is no state's.
+std::optional<KeyState> KeyStateFromText(absl::string_view text);
 
 inline bool CanEncrypt(KeyState state) { return state == KeyState::kActive; }
 // A pre-activation version decrypts too: in a control plane of several nodes another one may have

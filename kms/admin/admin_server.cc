@@ -142,7 +142,7 @@ class AdminService final : public AsyncService<Generated> {
                             pb::RecordBackupResponse& /*response*/) const {
     KEKD_ASSIGN_OR_RETURN(const AdministeredKeyring* ring, Find(request.keyring()));
     KEKD_ASSIGN_OR_RETURN(const BackupLogEntry entry, BackupFromView(request.backup()));
-    const absl::Status recorded = ring->writer->store().RecordBackup(entry);
+    absl::Status recorded = ring->writer->store().RecordBackup(entry);
     ring->writer->RefreshBackups();
     if (!recorded.ok()) {
       LogWarning("a backup could not be written down",

@@ -137,7 +137,7 @@ absl::Status RecordByFiles(const CommandContext& context, const KeyringConfig& k
 absl::Status CheckCanMakeBackup(const CommandContext& context, const BackupMaking& making) {
   FileSystem& fs = *context.fs;
   KEKD_RETURN_IF_ERROR(ExpectFolder(fs, DirectoryOf(making.out), making.out));
-  const absl::Status there = fs.GetInfo(making.out).status();
+  absl::Status there = fs.GetInfo(making.out).status();
   if (there.ok()) {
     return absl::AlreadyExistsError(
         absl::StrCat(making.out, " exists already; nothing is overwritten"));
