@@ -12,7 +12,7 @@ enum ExitCode : int {
   kExitFailure = 1,      // I/O, an internal error, a check that failed
   kExitUsage = 2,        // the command line or the configuration
   kExitRefused = 3,      // by the state of things: exists already, not found, changed meanwhile
-  kExitUnreachable = 4,  // kekd can't be reached, or keyring or socket are in use
+  kExitUnreachable = 4,  // kekd or etcd can't be reached, keyring or socket are in use
   kExitIntegrity = 5,    // damaged, rolled back, of another key, written by a newer kekd
   kExitPermission = 6,   // permission denied, also a key file with the wrong owner or mode
 };

@@ -137,7 +137,7 @@ absl::StatusOr<CommandResult> KeyringVerifyBackup(const CommandContext& context,
                                                   const KeyringVerifyVerb& verb) {
   const KeyringConfig* keyring = nullptr;
   // A drill on a host that has no configuration needs none.
-  if (!context.config->keyrings.empty()) {
+  if (context.config != nullptr) {
     KEKD_ASSIGN_OR_RETURN(keyring, context.config->FindKeyring(context.keyring));
   }
   KEKD_ASSIGN_OR_RETURN(const OpenedBackup opened,

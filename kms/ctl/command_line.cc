@@ -220,7 +220,7 @@ class Parser final {
   absl::StatusOr<CommandLine> Read() {
     CommandLine line;
     line.config_is_default = !common_.contains("--config");
-    line.needs_config = verb_->needs_config;
+    line.config_use = verb_->config;
     for (const OptionDescription& option : tree_.common_options) {
       // --config is never wrong: an alias may have it for every verb.
       if (option.name != "--config" && common_.contains(option.name) &&

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kms/ctl/command_tree.h"
 #include "kms/ctl/verbs.h"
 
 namespace kekd {
@@ -14,7 +15,7 @@ enum class OutputFormat { kTable, kJson };
 struct CommandLine {
   std::string config_path;
   bool config_is_default = false;  // --config was not given
-  bool needs_config = false;       // the verb can't be carried out without the configuration
+  ConfigUse config_use = ConfigUse::kNone;
   OutputFormat format = OutputFormat::kTable;
   std::string keyring;  // empty: the only one of the configuration
   Verb verb;

@@ -21,6 +21,13 @@ inline constexpr absl::string_view kDefaultConfigPath = "/etc/kekd/kekd.yaml";
 // What a value stands for, where no list says what it may be.
 enum class ValueKind { kText, kFile, kFolder };
 
+// What a verb does with the configuration.
+enum class ConfigUse {
+  kNone,
+  kIfThere,   // loads the one that is named, or the one at the usual place if there is one
+  kRequired,  // loads it before anything is done
+};
+
 // Texts for people: help begins in lower case and has no full stop at its end. Summaries are
 // clauses that do the same ("list the key versions of a keyring"); descriptions are sentences, and
 // "\n\n" divides their paragraphs.
@@ -56,8 +63,8 @@ struct VerbDescription {
   // InvalidArgument, naming the option, for values that are none.
   absl::StatusOr<Verb> (*read)(const VerbArguments& given) = nullptr;
   bool takes_keyring = true;  // --keyring
-  bool needs_config = true;   // the configuration is loaded before the verb is carried out
-  bool has_json = true;       // -o json
+  ConfigUse config = ConfigUse::kRequired;
+  bool has_json = true;  // -o json
 };
 
 // The words that several verbs have in common before their last: "keyring wrap".
@@ -96,6 +103,7 @@ VerbSection BackupVerbs();
 VerbSection WrapVerbs();
 VerbSection KeyVerbs();
 VerbSection LookingVerbs();
+VerbSection ScanVerbs();
 VerbSection ToolVerbs();
 
 // A reader for verbs that take nothing.

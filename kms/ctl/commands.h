@@ -20,7 +20,7 @@ inline constexpr absl::Duration kVerbTime = absl::Seconds(30);
 
 struct CommandContext {
   FileSystem* fs = nullptr;
-  const Config* config = nullptr;
+  const Config* config = nullptr;  // null if the verb does without
   std::string config_path;
   OutputFormat format = OutputFormat::kTable;
   std::string keyring;  // as given
@@ -63,6 +63,8 @@ absl::StatusOr<CommandResult> ConfigCheck(const CommandContext& context);
 absl::StatusOr<CommandResult> PrintConfigSchema();
 absl::StatusOr<CommandResult> PrintEncryptionConfig(const CommandContext& context,
                                                     const EncryptionConfigVerb& verb);
+absl::StatusOr<CommandResult> Scan(const CommandContext& context, const ScanVerb& verb);
+absl::StatusOr<CommandResult> Recover(const CommandContext& context, const RecoverVerb& verb);
 absl::StatusOr<CommandResult> Completion(const CompletionVerb& verb);
 absl::StatusOr<CommandResult> ManPage();
 

@@ -128,7 +128,7 @@ std::string OptionHelp(const OptionDescription& option) {
 
 bool TakesCommonOption(const VerbDescription& verb, const OptionDescription& option) {
   if (option.name == "--version") return false;
-  if (option.name == "--config") return verb.needs_config;
+  if (option.name == "--config") return verb.config != ConfigUse::kNone;
   if (option.name == "--output") return verb.has_json;
   if (option.name == "--keyring") return verb.takes_keyring;
   return true;
@@ -141,7 +141,7 @@ std::string Synopsis(const VerbDescription& verb) {
     if (!option.required) more = true;
     if (option.required) absl::StrAppend(&text, " ", option.name, " ", option.value);
   }
-  more = more || verb.needs_config;
+  more = more || verb.config != ConfigUse::kNone;
   return absl::StrCat(text, more ? " [OPTIONS]" : "");
 }
 

@@ -1,29 +1,20 @@
 #include "kms/ctl/json_output.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "kms/ctl/json_parts.h"
 #include "kms/ctl/table.h"
 
 namespace kekd {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-// Bytes that are no UTF-8 are replaced: then dump throws nothing.
-std::string Dump(const Json& json) {
-  return json.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
-}
-
 Json TimeOrNull(int64_t unix_millis) {
   return unix_millis == 0 ? Json(nullptr) : Json(FormatMillis(unix_millis));
 }
-
-Json TextOrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
 
 Json ErrorOrNull(const absl::Status& status) {
   return status.ok() ? Json(nullptr) : Json(std::string(status.message()));
@@ -316,6 +307,21 @@ std::string CheckJson(const CheckReport& report) {
                    {"checks", std::move(checks)},
                    {"encrypt", LatencyObject(report.encrypt)},
                    {"decrypt", LatencyObject(report.decrypt)}});
+}
+
+std::string RecoverJson(const RecoverReport& report) {
+  Json recovered = Json::array();
+  for (const RecoverReport::Recovered& each : report.recovered) {
+    recovered.push_back(Json{{"key", each.key}, {"path", each.path}});
+  }
+  Json failed = Json::array();
+  for (const RecoverReport::Failed& each : report.failed) {
+    failed.push_back(Json{{"key", each.key}, {"reason", ErrorOrNull(each.status)}});
+  }
+  return Dump(Json{{"folder", report.folder},
+                   {"recovered", std::move(recovered)},
+                   {"failed", std::move(failed)},
+                   {"complete", report.gaps.empty()}});
 }
 
 std::string ConfigJson(const Config& config) {

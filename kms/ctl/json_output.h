@@ -16,6 +16,7 @@
 #include "kms/ctl/backup_report.h"
 #include "kms/ctl/check_report.h"
 #include "kms/ctl/encryption_config.h"
+#include "kms/ctl/recover_report.h"
 #include "kms/ctl/verify_report.h"
 
 namespace kekd {
@@ -45,6 +46,7 @@ std::string AcceptedJson(const std::string& keyring, uint64_t generation);
 std::string VerifyJson(const VerifyReport& report);
 std::string StatusJson(const admin::v1::GetStatusResponse& status);
 std::string CheckJson(const CheckReport& report);
+std::string RecoverJson(const RecoverReport& report);
 std::string ConfigJson(const Config& config);
 // With a phase the EncryptionConfiguration itself, else {"phases": [...]}.
 std::string EncryptionConfigJson(const EncryptionConfigOptions& options);

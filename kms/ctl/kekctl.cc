@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -99,13 +100,25 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const EncryptionConfigVerb& v) const {
     return PrintEncryptionConfig(context, v);
   }
+  absl::StatusOr<CommandResult> operator()(const ScanVerb& v) const { return Scan(context, v); }
+  absl::StatusOr<CommandResult> operator()(const RecoverVerb& v) const {
+    return Recover(context, v);
+  }
   absl::StatusOr<CommandResult> operator()(const CompletionVerb& v) const { return Completion(v); }
   absl::StatusOr<CommandResult> operator()(const ManVerb&) const { return ManPage(); }
 };
 
-absl::StatusOr<Config> ReadConfig(FileSystem& fs, const CommandLine& line) {
+// None if the verb does without.
+absl::StatusOr<std::optional<Config>> ReadConfig(FileSystem& fs, const CommandLine& line) {
+  if (line.config_use == ConfigUse::kNone) return std::nullopt;
+  // A backup is opened by itself; only a keyring's own files are where the configuration says.
+  const auto* const verify = std::get_if<KeyringVerifyVerb>(&line.verb);
+  const bool may_lack = line.config_use == ConfigUse::kIfThere && line.config_is_default &&
+                        (verify == nullptr || !verify->backup.empty());
+  if (may_lack && absl::IsNotFound(fs.GetInfo(line.config_path).status())) return std::nullopt;
   absl::StatusOr<Config> config = LoadConfig(fs, line.config_path);
-  if (config.ok() || !line.config_is_default) return config;
+  if (config.ok()) return std::move(*config);
+  if (!line.config_is_default) return config.status();
   return absl::Status(
       config.status().code(),
       absl::StrCat(config.status().message(), "; --config FILE names another configuration"));
@@ -125,21 +138,11 @@ absl::StatusOr<CommandResult> NameKeyring(absl::StatusOr<CommandResult> result,
   return result;
 }
 
-// A backup is opened by itself; the configuration only tells which keyring to compare it with.
-bool DoesWithoutConfig(FileSystem& fs, const CommandLine& line) {
-  const auto* const verify = std::get_if<KeyringVerifyVerb>(&line.verb);
-  return verify != nullptr && !verify->backup.empty() && line.config_is_default &&
-         absl::IsNotFound(fs.GetInfo(line.config_path).status());
-}
-
 absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
   FileSystem& fs = FileSystem::System();
-  Config config;
-  if (line.needs_config && !DoesWithoutConfig(fs, line)) {
-    KEKD_ASSIGN_OR_RETURN(config, ReadConfig(fs, line));
-  }
+  KEKD_ASSIGN_OR_RETURN(const std::optional<Config> config, ReadConfig(fs, line));
   const CommandContext context = {.fs = &fs,
-                                  .config = &config,
+                                  .config = config ? &*config : nullptr,
                                   .config_path = line.config_path,
                                   .format = line.format,
                                   .keyring = line.keyring,
@@ -147,8 +150,8 @@ absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
                                   .colors = ColorsFor(FactsOf(STDOUT_FILENO)),
                                   .progress = ProgressStyleFor(FactsOf(STDERR_FILENO))};
   absl::StatusOr<CommandResult> result = std::visit(Dispatch{context}, line.verb);
-  return config.keyrings.size() > 1 && !line.keyring.empty() ? NameKeyring(std::move(result), line)
-                                                             : result;
+  const bool names_one = config && config->keyrings.size() > 1 && !line.keyring.empty();
+  return names_one ? NameKeyring(std::move(result), line) : result;
 }
 
 }  // namespace

@@ -97,6 +97,7 @@ VerbSection KeyringVerbs() {
               .examples = {"keyring verify",
                            "keyring verify --backup prod.backup --passphrase-file /mnt/usb/words"},
               .read = ReadVerify,
+              .config = ConfigUse::kIfThere,
           },
           {
               .path = "keyring accept-rollback",
@@ -140,7 +141,7 @@ VerbSection KeyringVerbs() {
               .examples = {"keyring new-key-file /etc/kekd/second.key", "keyring new-key-file -"},
               .read = ReadNewKeyFile,
               .takes_keyring = false,
-              .needs_config = false,
+              .config = ConfigUse::kNone,
               .has_json = false,
           },
       }};

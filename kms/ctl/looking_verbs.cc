@@ -94,7 +94,7 @@ VerbSection LookingVerbs() {
               .examples = {"config schema > kekd.schema.json"},
               .read = ReadNothing<ConfigSchemaVerb>,
               .takes_keyring = false,
-              .needs_config = false,
+              .config = ConfigUse::kNone,
               .has_json = false,
           },
           {

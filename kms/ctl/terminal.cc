@@ -71,10 +71,17 @@ void Progress::Update(uint64_t done) {
   options_.write(absl::StrCat(kEraseLine, Line(done, now)));
 }
 
+void Progress::Update(uint64_t done, uint64_t total) {
+  options_.total = total;
+  Update(done);
+}
+
 // "kekctl: measuring calls: 500 of 2000 (25%), 12s left".
 std::string Progress::Line(uint64_t done, absl::Time now) const {
-  std::string line = absl::StrCat("kekctl: ", options_.what, ": ", done, " of ", options_.total);
-  if (done == 0 || options_.total == 0) return line;
+  std::string line = absl::StrCat("kekctl: ", options_.what, ": ", done);
+  if (options_.total == 0) return line;
+  absl::StrAppend(&line, " of ", options_.total);
+  if (done == 0) return line;
   const double part =
       std::min(1.0, static_cast<double>(done) / static_cast<double>(options_.total));
   const absl::Duration left = (now - begin_) * ((1 - part) / part);

@@ -63,6 +63,8 @@ class Progress final {
 
   // So much is done. May be called for every single piece: nearly all calls return at once.
   void Update(uint64_t done);
+  // The same where the total shows only on the way; 0: it is not known.
+  void Update(uint64_t done, uint64_t total);
 
  private:
   std::string Line(uint64_t done, absl::Time now) const;

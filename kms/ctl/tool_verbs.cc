@@ -37,7 +37,7 @@ VerbSection ToolVerbs() {
                                "completion fish > ~/.config/fish/completions/kekctl.fish"},
                   .read = ReadCompletion,
                   .takes_keyring = false,
-                  .needs_config = false,
+                  .config = ConfigUse::kNone,
                   .has_json = false,
               },
               {
@@ -49,7 +49,7 @@ VerbSection ToolVerbs() {
                   .examples = {"help", "help key promote"},
                   .read = ReadHelp,
                   .takes_keyring = false,
-                  .needs_config = false,
+                  .config = ConfigUse::kNone,
                   .has_json = false,
               },
               {
@@ -59,7 +59,7 @@ VerbSection ToolVerbs() {
                   .examples = {"version"},
                   .read = ReadVersion,
                   .takes_keyring = false,
-                  .needs_config = false,
+                  .config = ConfigUse::kNone,
                   .has_json = false,
               },
               {
@@ -71,7 +71,7 @@ VerbSection ToolVerbs() {
                   .examples = {"man | man -l -"},
                   .read = ReadNothing<ManVerb>,
                   .takes_keyring = false,
-                  .needs_config = false,
+                  .config = ConfigUse::kNone,
                   .has_json = false,
               },
           }};

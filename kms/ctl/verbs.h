@@ -100,17 +100,51 @@ struct EncryptionConfigVerb {
   std::vector<ResourceOfKeyring> map;  // if there are any, instead of `resources`
 };
 
+// Which etcd: a running one (`endpoints`) or files.
+struct EtcdPlace {
+  std::vector<std::string> endpoints;
+  std::string cacert;
+  std::string cert;
+  std::string key;
+  std::string files;                  // a snapshot, a database file or a data folder
+  std::vector<std::string> prefixes;  // each ends in a slash; empty: the usual ones
+};
+// Keys that open objects: those of a backup, or, if `backup` is empty, of the configured keyrings.
+struct KeysFrom {
+  std::string backup;
+  BackupOpening opening;
+};
+struct ScanVerb {
+  EtcdPlace etcd;
+  bool history = false;
+  bool decrypt = false;
+  KeysFrom keys;
+  std::vector<std::string> policy;  // "RESOURCE=LEVEL"
+  std::string report;               // a new file for the report; empty: none
+  std::string signing_key;          // of the report; empty: it is not signed
+  std::string metrics;              // a file for Prometheus' textfile collector; empty: none
+};
+struct RecoverVerb {
+  EtcdPlace etcd;
+  KeysFrom keys;
+  std::string object;    // RESOURCE/NAMESPACE/NAME or an etcd key; empty: all
+  std::string resource;  // only objects of this one; empty: every resource
+  std::string out;       // a new folder
+  bool stored = false;   // as stored, not as manifests
+  std::string reason;    // for the log
+};
+
 struct CompletionVerb {
   std::string shell;  // "bash", "zsh" or "fish"
 };
 struct ManVerb {};
 
-using Verb =
-    std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
-                 KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
-                 KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
-                 WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb, StatusVerb, CheckVerb,
-                 ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb, CompletionVerb, ManVerb>;
+using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
+                          KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
+                          KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
+                          WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb, StatusVerb,
+                          CheckVerb, ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb,
+                          ScanVerb, RecoverVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

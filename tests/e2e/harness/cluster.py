@@ -34,20 +34,21 @@ def encryption_config(endpoint, resources=("secrets",), provider=PROVIDER):
 class Cluster:
     """Starts nothing by itself; destroy() ends whatever was started, in the order that does not hang."""
 
-    def __init__(self, snapshot=None):
-        """With the path of an etcd snapshot: a cluster that begins with that."""
+    def __init__(self, snapshot=None, data_folder=None):
+        """With the path of an etcd snapshot, or of a data folder: a cluster that begins with that."""
         # A unix socket's path may have 107 bytes: keep the folder's name short, whatever TMPDIR is.
         base = tempfile.gettempdir()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kekd-e2e-", dir=base if len(base) < 40 else "/tmp"))
         self._etcd = None
         self._snapshot = snapshot
+        self._data_folder = data_folder
         self._servers = []
         self._kekds = []
 
     @property
     def etcd(self):
         if self._etcd is None:
-            self._etcd = Etcd(self.folder, self._snapshot)
+            self._etcd = Etcd(self.folder, self._snapshot, self._data_folder)
             self._etcd.start()
         return self._etcd
 

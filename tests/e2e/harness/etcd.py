@@ -16,20 +16,23 @@ class Etcd:
 
     _START_ATTEMPTS = 3
 
-    def __init__(self, folder, snapshot=None):
-        """With a snapshot's path: begins with what is in that."""
+    def __init__(self, folder, snapshot=None, data_folder=None):
+        """With a snapshot's path: begins with what is in that. With a data folder's: goes on with that."""
         self._binary, self._etcdctl = parts.etcd()
         self._folder = folder
         self._snapshot = snapshot
+        self._given_folder = data_folder
         self._process = None
         self.url = None
+        self.data_folder = data_folder
 
     def start(self):
         # The ports are free when asked for, not for certain when etcd binds them: try again with others.
         for attempt in range(self._START_ATTEMPTS):
             client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
             self.url = client
-            data = self._folder / f"etcd-{attempt}"
+            data = self._given_folder or self._folder / f"etcd-{attempt}"
+            self.data_folder = data
             if self._snapshot:
                 self._restore(data, peer)
             self._process = Process("etcd", [
@@ -62,6 +65,14 @@ class Etcd:
         """etcdctl for a shell."""
         return f"env ETCDCTL_API=3 {shlex.quote(self._etcdctl)} --endpoints {self.url}"
 
+    @staticmethod
+    def restore_command():
+        """For a shell: restores a snapshot, when the data folder and the snapshot come after it."""
+        etcd, etcdctl = (pathlib.Path(path) for path in parts.etcd())
+        etcdutl = etcd.with_name("etcdutl")
+        tool = etcdutl if etcdutl.exists() else etcdctl
+        return f"env ETCDCTL_API=3 {shlex.quote(str(tool))} snapshot restore --data-dir"
+
     def save_snapshot(self, path):
         self._run("snapshot", "save", str(path))
 
@@ -79,6 +90,13 @@ class Etcd:
     def delete(self, prefix):
         """Removes everything below a prefix; no API server should run meanwhile."""
         self._run("del", prefix, "--prefix")
+
+    def put(self, key, value):
+        """Writes bytes at a key, behind the API server's back."""
+        # An argument can't have NULs; without one etcdctl reads the value from its standard input.
+        env = {**os.environ, "ETCDCTL_API": "3"}
+        subprocess.run([self._etcdctl, "--endpoints", self.url, "put", key], input=value, env=env, capture_output=True,
+                       timeout=30, check=True)
 
     def keys(self, prefix):
         out = self._run("get", prefix, "--prefix", "--keys-only")

@@ -112,7 +112,7 @@ TEST(CommandLineTest, TakesTheUsualConfigurationIfNoneIsGiven) {
   KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine line, Parse({"status"}));
   EXPECT_EQ(line.config_path, "/etc/kekd/kekd.yaml");
   EXPECT_TRUE(line.config_is_default);
-  EXPECT_TRUE(line.needs_config);
+  EXPECT_EQ(line.config_use, ConfigUse::kRequired);
   KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine given, ParseVerb({"status"}));
   EXPECT_FALSE(given.config_is_default);
 }
@@ -158,7 +158,7 @@ TEST(CommandLineTest, SaysWhatWasProbablyMeant) {
 
 TEST(CommandLineTest, LetsVerbsWithoutAConfigurationBe) {
   KEKD_ASSERT_OK_AND_ASSIGN(const CommandLine line, ParseVerb({"completion", "bash"}));
-  EXPECT_FALSE(line.needs_config);
+  EXPECT_EQ(line.config_use, ConfigUse::kNone);
   EXPECT_THAT(Parse({"completion", "bash", "-o", "json"}),
               StatusIs(kInvalid, HasSubstr("takes no --output")));
   EXPECT_THAT(Parse({"completion", "tcsh"}),

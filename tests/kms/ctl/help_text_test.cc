@@ -61,7 +61,7 @@ TEST(HelpTextTest, ShowsWhatIsNeededAndWhatIsNot) {
       .arguments = {{.name = "ONE"}, {.name = "TWO", .required = false}},
       .options = {{.name = "--needed", .value = "N", .required = true}, {.name = "--flag"}}};
   EXPECT_EQ(Synopsis(verb), "a b ONE [TWO] --needed N [OPTIONS]");
-  EXPECT_EQ(Synopsis({.path = "c", .needs_config = false}), "c");
+  EXPECT_EQ(Synopsis({.path = "c", .config = ConfigUse::kNone}), "c");
 }
 
 TEST(HelpTextTest, ShowsOptions) {

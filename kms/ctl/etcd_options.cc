@@ -1,0 +1,109 @@
+#include "kms/ctl/etcd_options.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/status_macros.h"
+#include "cluster/etcd_client/etcd_client.h"
+#include "cluster/etcd_client/live_etcd_source.h"
+#include "cluster/etcd_file/etcd_files.h"
+
+namespace kekd {
+namespace {
+
+constexpr char kEndpoints[] = "--endpoints";
+constexpr char kCacert[] = "--cacert";
+constexpr char kCert[] = "--cert";
+constexpr char kKey[] = "--key";
+constexpr char kSnapshot[] = "--snapshot";
+constexpr char kDataDir[] = "--data-dir";
+constexpr char kPrefix[] = "--prefix";
+
+absl::Status CheckTls(const VerbArguments& given) {
+  for (const char* const name : {kCacert, kCert, kKey}) {
+    if (given.Has(name) && !given.Has(kEndpoints)) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " goes with ", kEndpoints));
+    }
+  }
+  if (given.Has(kCert) != given.Has(kKey)) {
+    return absl::InvalidArgumentError(absl::StrCat("give ", kCert, " and ", kKey, " together"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<OptionDescription> WithEtcdOptions(std::vector<OptionDescription> first) {
+  std::vector<OptionDescription> all = {
+      {.name = kEndpoints,
+       .value = "LIST",
+       .help = "read a running etcd at these addresses, with commas between"},
+      {.name = kCacert,
+       .value = "FILE",
+       .help = "the certificate authority of etcd's servers",
+       .kind = ValueKind::kFile},
+      {.name = kCert,
+       .value = "FILE",
+       .help = "the client certificate for etcd",
+       .kind = ValueKind::kFile},
+      {.name = kKey, .value = "FILE", .help = "its private key", .kind = ValueKind::kFile},
+      {.name = kSnapshot,
+       .value = "FILE",
+       .help = "read a snapshot, or a copy of etcd's database file",
+       .kind = ValueKind::kFile},
+      {.name = kDataDir,
+       .value = "DIR",
+       .help = "read the data folder of an etcd that is stopped",
+       .kind = ValueKind::kFolder},
+      {.name = kPrefix,
+       .value = "PREFIX",
+       .help = "what the keys begin with, if not with /registry/, /kubernetes.io/ or "
+               "/openshift.io/; once for each",
+       .repeatable = true},
+  };
+  for (OptionDescription& option : first) all.push_back(std::move(option));
+  return all;
+}
+
+absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given) {
+  int places = 0;
+  for (const char* const name : {kEndpoints, kSnapshot, kDataDir})
+    places += given.Has(name) ? 1 : 0;
+  if (places != 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        places == 0 ? "which etcd is meant is missing: give one of " : "give only one of ",
+        kEndpoints, ", ", kSnapshot, " or ", kDataDir));
+  }
+  KEKD_RETURN_IF_ERROR(CheckTls(given));
+  EtcdPlace place;
+  if (given.Has(kEndpoints)) {
+    place.endpoints = absl::StrSplit(given.Text(kEndpoints), ',');
+  }
+  place.cacert = given.Text(kCacert);
+  place.cert = given.Text(kCert);
+  place.key = given.Text(kKey);
+  place.files = given.Has(kSnapshot) ? given.Text(kSnapshot) : given.Text(kDataDir);
+  for (const std::string& prefix : given.All(kPrefix)) {
+    if (prefix.empty() || prefix.front() != '/') {
+      return absl::InvalidArgumentError(absl::StrCat(
+          kPrefix, " must begin with a slash, such as /registry, and is \"", prefix, "\""));
+    }
+    place.prefixes.push_back(prefix.back() == '/' ? prefix : absl::StrCat(prefix, "/"));
+  }
+  return place;
+}
+
+absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcd(FileSystem& fs, const EtcdPlace& place) {
+  if (place.endpoints.empty()) return OpenEtcdFiles(place.files);
+  KEKD_ASSIGN_OR_RETURN(
+      std::unique_ptr<EtcdClient> client,
+      EtcdClient::Create({.endpoints = place.endpoints,
+                          .tls = {.cacert = place.cacert, .cert = place.cert, .key = place.key}},
+                         fs));
+  return CreateLiveEtcdSource(std::move(client));
+}
+
+}  // namespace kekd

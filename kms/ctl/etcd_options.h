@@ -1,0 +1,27 @@
+// The options that say which etcd is meant, the same for every verb that reads one.
+#ifndef KEKD_KMS_CTL_ETCD_OPTIONS_H_
+#define KEKD_KMS_CTL_ETCD_OPTIONS_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cluster/stored_object.h"
+#include "kms/ctl/command_tree.h"
+#include "kms/ctl/verb_arguments.h"
+#include "kms/ctl/verbs.h"
+
+namespace kekd {
+
+// These options after the others.
+std::vector<OptionDescription> WithEtcdOptions(std::vector<OptionDescription> first);
+
+// InvalidArgument unless exactly one etcd is named, with what belongs to it.
+absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given);
+
+// Opens it: a running etcd is not connected to before it is read.
+absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcd(FileSystem& fs, const EtcdPlace& place);
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_CTL_ETCD_OPTIONS_H_
