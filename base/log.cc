@@ -100,20 +100,4 @@ void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField
                     : TextLine(time, level, event, fields));
 }
 
-absl::StatusOr<LogLevel> ParseLogLevel(absl::string_view text) {
-  for (const LogLevel level :
-       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
-    if (text == NameOf(level)) return level;
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "\"", absl::CHexEscape(text), "\" is not a log level (debug, info, warning or error)"));
-}
-
-absl::StatusOr<LogFormat> ParseLogFormat(absl::string_view text) {
-  if (text == "text") return LogFormat::kText;
-  if (text == "json") return LogFormat::kJson;
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", absl::CHexEscape(text), "\" is not a log format (text or json)"));
-}
-
 }  // namespace kekd

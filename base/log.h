@@ -5,7 +5,6 @@
 #include <initializer_list>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -43,10 +42,6 @@ inline void LogWarning(absl::string_view event, std::initializer_list<LogField> 
 inline void LogError(absl::string_view event, std::initializer_list<LogField> fields = {}) {
   Log(LogLevel::kError, event, fields);
 }
-
-// "debug", "info", "warning", "error"; "text", "json". InvalidArgument otherwise.
-absl::StatusOr<LogLevel> ParseLogLevel(absl::string_view text);
-absl::StatusOr<LogFormat> ParseLogFormat(absl::string_view text);
 
 }  // namespace kekd
 

@@ -67,7 +67,6 @@ class BackendSet final {
   void Add(std::unique_ptr<KeyBackend> backend);
   // FailedPrecondition, naming those there are, if there is none of this type.
   absl::StatusOr<KeyBackend*> Find(absl::string_view type) const;
-  const std::vector<std::unique_ptr<KeyBackend>>& all() const { return backends_; }
 
  private:
   std::vector<std::unique_ptr<KeyBackend>> backends_;

@@ -10,17 +10,13 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
-#include "tests/support/status_matchers.h"
 
 namespace kekd {
 namespace {
 
-using ::kekd::testing::IsOkAndHolds;
-using ::kekd::testing::StatusIs;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-using ::testing::Not;
 
 class LogTest : public ::testing::Test {
  protected:
@@ -114,16 +110,6 @@ TEST_F(LogTest, LinesOfManyThreadsStayWhole) {
     EXPECT_THAT(line, EndsWith(" info event v=" + std::string(200, 'x')));
     EXPECT_EQ(std::count(line.begin(), line.end(), '='), 1);
   }
-}
-
-TEST_F(LogTest, ParsesLevelsAndFormatsAndNamesThoseThereAre) {
-  EXPECT_THAT(ParseLogLevel("debug"), IsOkAndHolds(LogLevel::kDebug));
-  EXPECT_THAT(ParseLogLevel("error"), IsOkAndHolds(LogLevel::kError));
-  EXPECT_THAT(ParseLogFormat("json"), IsOkAndHolds(LogFormat::kJson));
-  EXPECT_THAT(ParseLogLevel("INFO"), StatusIs(absl::StatusCode::kInvalidArgument,
-                                              HasSubstr("debug, info, warning or error")));
-  EXPECT_THAT(ParseLogFormat("\x1b"),
-              StatusIs(absl::StatusCode::kInvalidArgument, Not(HasSubstr("\x1b"))));
 }
 
 }  // namespace
