@@ -6,15 +6,23 @@ namespace kekd {
 
 void GapList::Add(Gap gap) {
   ++count_;
-  if (gaps_.size() < SourceFacts::kMaxGaps) gaps_.push_back(std::move(gap));
+  if (gaps_.size() < SourceFacts::kMaxGaps) {
+    gaps_.push_back(std::move(gap));
+  } else {
+    left_out_damage_ = left_out_damage_ || gap.damaged;
+  }
 }
 
 std::vector<Gap> GapList::Take() {
   if (count_ > gaps_.size()) {
+    const bool damaged = left_out_damage_ || gaps_.back().damaged;
     gaps_.back() = Gap{.what = absl::StrCat(count_ - gaps_.size() + 1, " more"),
-                       .why = "only so many gaps are told one by one"};
+                       .why = "only so many gaps are told one by one",
+                       .cure = "",
+                       .damaged = damaged};
   }
   count_ = 0;
+  left_out_damage_ = false;
   return std::exchange(gaps_, {});
 }
 

@@ -23,6 +23,7 @@ class GapList final {
  private:
   std::vector<Gap> gaps_;
   uint64_t count_ = 0;
+  bool left_out_damage_ = false;
 };
 
 }  // namespace kekd

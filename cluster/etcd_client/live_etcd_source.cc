@@ -70,7 +70,8 @@ absl::Status LiveEtcdSource::AskMembers() {
       gaps_.Add(
           {.what = "the soundness of etcd's data",
            .why = absl::StrCat(member.endpoint, " has raised an alarm: ", error),
-           .cure = "find the member whose data differs (etcdctl endpoint hashkv) and replace it"});
+           .cure = "find the member whose data differs (etcdctl endpoint hashkv) and replace it",
+           .damaged = true});
     }
   }
   facts_.name = absl::StrJoin(endpoints, ",");

@@ -83,11 +83,13 @@ absl::StatusOr<BboltFile> BboltFile::Open(const RandomAccessFile& file, uint64_t
     gaps.Add({.what = absl::StrCat("the end of ", file.path()),
               .why = absl::StrCat("it is cut short: ", opened.page_count_, " pages of ",
                                   newer.high_water),
-              .cure = kCure});
+              .cure = kCure,
+              .damaged = true});
   } else if (size % newer.page_size != 0) {
     gaps.Add({.what = absl::StrCat("the last ", size % newer.page_size, " bytes of ", file.path()),
               .why = "they are no page: something is missing, or was appended",
-              .cure = kCure});
+              .cure = kCure,
+              .damaged = true});
   }
   return opened;
 }
@@ -95,7 +97,8 @@ absl::StatusOr<BboltFile> BboltFile::Open(const RandomAccessFile& file, uint64_t
 void BboltFile::AddGap(PageId id, absl::string_view why) {
   gaps_->Add({.what = absl::StrCat("page ", id, " of ", file_->path()),
               .why = std::string(why),
-              .cure = kCure});
+              .cure = kCure,
+              .damaged = true});
 }
 
 absl::StatusOr<absl::string_view> BboltFile::TakePage(PageId id, ReadBuffer& buffer) {

@@ -106,7 +106,8 @@ class DatabaseVisitor final : public BboltVisitor {
   absl::Status AddGap(absl::string_view what, absl::string_view why) {
     gaps_.Add({.what = absl::StrCat(what, " of ", file_.path()),
                .why = std::string(why),
-               .cure = "take a new snapshot of a healthy member"});
+               .cure = "take a new snapshot of a healthy member",
+               .damaged = true});
     return absl::OkStatus();
   }
 

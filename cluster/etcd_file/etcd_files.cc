@@ -90,7 +90,8 @@ class DatabaseFileSource final : public EtcdSource {
       gaps.Add({.what = absl::StrCat("the SHA-256 of ", file_->path()),
                 .why = "it is not the one that the snapshot ends with: the file was changed or "
                        "damaged after it was made",
-                .cure = "take a new snapshot, or fetch this one again"});
+                .cure = "take a new snapshot, or fetch this one again",
+                .damaged = true});
     }
     return HexEncode(*computed);
   }

@@ -43,7 +43,8 @@ class SegmentReading {
   void AddGap(uint64_t offset, absl::string_view why) {
     gaps_.Add({.what = absl::StrCat("the record at ", offset, " of ", file_.path()),
                .why = std::string(why),
-               .cure = kCure});
+               .cure = kCure,
+               .damaged = true});
   }
 
   absl::Status VisitEntry(uint64_t offset, absl::string_view data) {

@@ -118,7 +118,22 @@ class Scan(ClusterTestCase):
             etcd.put(key, value)
         self.live("--decrypt")
 
-    def test_4_recover_without_an_api_server(self):
+    def test_4_file_that_is_damaged_is_never_clean(self):
+        whole = self.snapshot.read_bytes()
+        broken = self.elsewhere / "broken.snapshot"
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 1
+        for content in (bytes(flipped), whole[:-4096], whole[:len(whole) // 3], whole[:-32] + bytes(32)):
+            broken.write_bytes(content)
+            code, stdout, stderr = run_kekctl("-o", "json", "scan", "--snapshot", broken, "--policy", "secrets=ours",
+                                              config=self.kekd.config)
+            self.assertEqual(code, 5, stdout[-500:] + stderr)
+            if stdout:
+                report = json.loads(stdout)
+                self.assertFalse(report["complete"])
+                self.assertNotEqual(report["policy"]["verdict"], "met")
+
+    def test_5_recover_without_an_api_server(self):
         out = self.elsewhere / "one"
         code, stdout, stderr = run_kekctl("recover", "secrets/default/new-3", "--snapshot", self.snapshot, "--out", out,
                                           "--reason", "a test", config=self.kekd.config)
@@ -145,14 +160,14 @@ class Scan(ClusterTestCase):
                                      "--out", self.elsewhere / "none", "--reason", "a test", config=self.kekd.config)
         self.assertEqual(code, 3, stderr)
 
-    def test_5_another_ring_opens_nothing_and_calls_nothing_damaged(self):
+    def test_6_another_ring_opens_nothing_and_calls_nothing_damaged(self):
         other = Kekd(self.elsewhere, "other").init()
         code, stdout, stderr = run_kekctl("-o", "json", "scan", "--snapshot", self.snapshot, "--decrypt", config=other.config)
         self.assertEqual(code, 4, stdout + stderr)
         report = json.loads(stdout)
         self.assertEqual((report["damaged"]["total"], report["untried"]), (0, 40))
 
-    def test_6_data_folder_and_its_history(self):
+    def test_7_data_folder_and_its_history(self):
         etcd = self.cluster.etcd
         code, _, stderr = run_kekctl("scan", "--data-dir", etcd.data_folder, config=self.kekd.config)
         self.assertEqual(code, 3, stderr)
