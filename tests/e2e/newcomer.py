@@ -113,6 +113,14 @@ class Newcomer(ClusterTestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("was the folder moved?", result.stderr)
 
+    def test_4_what_kekd_ended_with(self):
+        record = self.dir / "keyring" / "keyring"
+        good = record.read_bytes()
+        record.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        result = self.run_to_end("--dir", str(self.dir))
+        record.write_bytes(good)
+        self.assertEqual(result.returncode, 5, result.stderr)
+
     def test_5_refusals(self):
         long = self.run_to_end("--dir", str(self.cluster.folder / ("x" * 100)))
         self.assertEqual(long.returncode, 2)
