@@ -23,7 +23,7 @@ struct EncryptedObject {
   // kube-apiserver's limits, inclusive.
   static constexpr size_t kMaxKeyIdBytes = 1024;
   static constexpr size_t kMaxDekSourceBytes = 1024;
-  static constexpr size_t kMaxAnnotationsBytes = 32 * 1024;
+  static constexpr size_t kMaxAnnotationsBytes = size_t{32} * 1024;
 
   struct Annotation {
     absl::string_view key;

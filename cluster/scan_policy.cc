@@ -123,6 +123,7 @@ class Violations final {
 
   std::vector<PolicyViolation> Take() && {
     std::vector<PolicyViolation> all;
+    all.reserve(violations_.size());
     for (auto& [name, violation] : violations_) all.push_back(std::move(violation));
     return all;
   }

@@ -44,7 +44,7 @@ absl::Status ProbeEndpoint(const EtcdEndpoint& endpoint, const EtcdTls* tls, abs
     KEKD_RETURN_IF_ERROR(connection.StartTls(endpoint, *tls));
   }
   // Not yet an error: what the other side said before it closed the connection can still be read.
-  const absl::Status written = connection.Write(kPreface);
+  absl::Status written = connection.Write(kPreface);
   if (absl::IsUnauthenticated(written)) return written;
   // Enough for what a server of another kind says for itself.
   constexpr size_t kEnough = 256;

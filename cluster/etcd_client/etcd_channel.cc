@@ -130,7 +130,7 @@ absl::Status EtcdChannel::Call(Rpc rpc) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + limits_.command));
   const grpc::Status status = rpc(channel_, context);
   if (status.ok()) return absl::OkStatus();
-  const absl::Status told = Translate(status);
+  absl::Status told = Translate(status);
   // The next call begins with a new connection.
   if (absl::IsUnavailable(told)) channel_ = nullptr;
   return told;
