@@ -209,6 +209,31 @@ ObjectKey ParseObjectKey(absl::string_view key, absl::Span<const std::string> pr
   return parsed;
 }
 
+std::vector<std::string> EtcdKeysOf(absl::string_view object,
+                                    absl::Span<const std::string> prefixes) {
+  const absl::string_view resource = object.substr(0, object.find('/'));
+  const absl::string_view rest = object.substr(resource.size());
+  std::vector<std::string> keys;
+  for (const std::string& prefix : prefixes) {
+    const absl::Span<const Resource> table = prefix == kOpenShiftPrefix
+                                                 ? absl::Span<const Resource>(kOpenShift)
+                                                 : absl::Span<const Resource>(kBuiltIn);
+    for (const Resource& known : table) {
+      const bool with_group =
+          !known.group.empty() && resource == absl::StrCat(known.plural, ".", known.group);
+      if (resource == known.plural || with_group) {
+        keys.push_back(absl::StrCat(prefix, known.path, rest));
+      }
+    }
+    const size_t dot = resource.find('.');
+    keys.push_back(
+        dot == absl::string_view::npos
+            ? absl::StrCat(prefix, object)
+            : absl::StrCat(prefix, resource.substr(dot + 1), "/", resource.substr(0, dot), rest));
+  }
+  return keys;
+}
+
 std::string ResourceName(const ObjectKey& key) {
   if (key.resource.empty()) return "(unknown)";
   if (key.group.empty()) return std::string(key.resource.data(), key.resource.size());

@@ -3,6 +3,7 @@
 #define KEKD_CLUSTER_OBJECT_KEY_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -35,6 +36,12 @@ struct ObjectKey {
 // and a built-in resource that is known to be cluster-scoped keeps all parts as its name. The
 // groups of built-in resources come from a table; one that is newer than it is shown without.
 ObjectKey ParseObjectKey(absl::string_view key, absl::Span<const std::string> prefixes);
+
+// The other way round: the keys under which an object may lie that is named
+// RESOURCE/NAMESPACE/NAME, or RESOURCE/NAME without a namespace, with the resource as ResourceName
+// has it or without its group. One for each prefix and each place where such a resource may be.
+std::vector<std::string> EtcdKeysOf(absl::string_view object,
+                                    absl::Span<const std::string> prefixes);
 
 // "secrets", "deployments.apps", as in an EncryptionConfiguration; "(unknown)" without a resource.
 std::string ResourceName(const ObjectKey& key);

@@ -1,11 +1,9 @@
 #include "cluster/etcd_client/etcd_channel.h"
 
 #include <grpc/grpc.h>
-#include <grpc/support/log.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
-#include <stdlib.h>
 
 #include <utility>
 
@@ -32,19 +30,6 @@ std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const EtcdEndpoint& endp
   // gRPC and libssl keep copies of their own for as long as the channel lives.
   Wipe(options.pem_private_key.data(), options.pem_private_key.size());
   return credentials;
-}
-
-// gRPC's own lines on stderr say less than our errors do, and with GRPC_TRACE they hold the bytes
-// of every message, which are what a cluster keeps secret.
-void PrepareGrpcOnce() {
-  static const bool once = [] {
-    unsetenv("GRPC_TRACE");
-    unsetenv("GRPC_VERBOSITY");
-    setenv("GRPC_DNS_RESOLVER", "native", /*overwrite=*/0);
-    gpr_set_log_function([](gpr_log_func_args*) {});
-    return true;
-  }();
-  static_cast<void>(once);
 }
 
 // What etcd itself says (the messages of its package rpctypes) and what to do about it.
@@ -92,9 +77,7 @@ absl::Status ToStatus(const grpc::Status& status) {
 }  // namespace
 
 EtcdChannel::EtcdChannel(EtcdEndpoint endpoint, const EtcdTls* tls, const Limits& limits)
-    : endpoint_(std::move(endpoint)), tls_(tls), limits_(limits) {
-  PrepareGrpcOnce();
-}
+    : endpoint_(std::move(endpoint)), tls_(tls), limits_(limits) {}
 
 std::shared_ptr<grpc::Channel> EtcdChannel::NewChannel() const {
   grpc::ChannelArguments arguments;

@@ -1,5 +1,8 @@
 #include "cluster/etcd_client/etcd_client.h"
 
+#include <grpc/support/log.h>
+#include <stdlib.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -68,6 +71,13 @@ KeyRange KeyRange::WithPrefix(absl::string_view prefix) {
 bool KeyRange::Contains(absl::string_view key) const {
   if (end.empty()) return key == first;
   return key >= first && (end == kZero || key < end);
+}
+
+void PrepareGrpcForEtcd() {
+  unsetenv("GRPC_TRACE");
+  unsetenv("GRPC_VERBOSITY");
+  setenv("GRPC_DNS_RESOLVER", "native", /*overwrite=*/0);
+  gpr_set_log_function([](gpr_log_func_args*) {});
 }
 
 absl::StatusOr<std::unique_ptr<EtcdClient>> EtcdClient::Create(EtcdClientOptions options,

@@ -27,6 +27,12 @@ namespace kekd {
 
 class EtcdChannel;
 
+// Sets gRPC up for a process that reads etcd: no lines of its own on standard error, which say less
+// than our errors do and with GRPC_TRACE hold the bytes of every message, that is what a cluster
+// keeps secret; and names resolved as every other program does. Changes the environment: call it
+// first in main, before gRPC or a thread is used.
+void PrepareGrpcForEtcd();
+
 // As etcdctl has them.
 struct EtcdClientOptions {
   std::vector<std::string> endpoints;  // see EtcdEndpoint

@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "base/secret_builder.h"
 #include "base/wire_reader.h"
+#include "cluster/recovery/json_manifest.h"
 #include "cluster/recovery/json_text.h"
 
 namespace kekd {
@@ -224,7 +225,10 @@ absl::string_view FileEnding(RecoveredForm form) {
 
 RecoveredObject MakeRecovered(const SecretBytes& stored) {
   const absl::string_view bytes = AsText(stored.Reveal(SecretAccessToken()));
-  if (absl::StartsWith(bytes, "{")) return {RecoveredForm::kManifest, stored.Clone()};
+  if (absl::StartsWith(bytes, "{")) {
+    std::optional<SecretBytes> manifest = MakeJsonManifest(bytes);
+    if (manifest) return {RecoveredForm::kManifest, *std::move(manifest)};
+  }
   if (absl::StartsWith(bytes, kStoragePrefix)) {
     const std::optional<StorageObject> object =
         ParseStorageObject(bytes.substr(kStoragePrefix.size()));

@@ -24,11 +24,11 @@ struct RecoveredObject {
 
 // Makes a manifest of an object as kube-apiserver stores it, unencrypted: of core v1 Secrets and
 // ConfigMaps in the protobuf storage encoding (k8s.io/apimachinery, runtime.Unknown behind
-// "k8s\0"), and of whatever is stored as JSON (custom resources), which is taken as it is. A
-// manifest has the name, namespace, labels, annotations, finalizers and content, and nothing that
-// belongs to the old cluster (uid, resourceVersion, times, owners, managedFields). Anything else
-// comes back as stored, since its type is not known here: nothing is ever lost. All in locked
-// memory.
+// "k8s\0"), and of whatever is stored as JSON (custom resources), without what json_manifest.h
+// leaves out. A manifest has the name, namespace, labels, annotations, finalizers and content, and
+// nothing that belongs to the old cluster (uid, resourceVersion, times, owners, managedFields).
+// Anything else comes back as stored, since its type is not known here: nothing is ever lost. All
+// in locked memory.
 RecoveredObject MakeRecovered(const SecretBytes& stored);
 
 }  // namespace kekd

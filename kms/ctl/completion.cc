@@ -40,6 +40,7 @@ std::string CaseOf(const std::string& path, const std::vector<std::string>& name
                    const std::string& action) {
   if (action.empty()) return "";
   std::vector<std::string> patterns;
+  patterns.reserve(names.size());
   for (const std::string& name : names) {
     patterns.push_back(ShellQuoted(absl::StrCat(path, " ", name)));
   }

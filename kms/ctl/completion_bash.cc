@@ -84,6 +84,7 @@ complete -F _kekctl kekctl
 
 std::string Node(const CompletionNode& node) {
   std::vector<std::string> words;
+  words.reserve(node.words.size());
   for (const auto& [word, meaning] : node.words) words.push_back(word);
   std::vector<std::string> options;
   std::vector<std::string> valued;

@@ -82,6 +82,7 @@ std::string Described(const std::string& word, const std::string& meaning) {
 
 std::string Node(const CompletionNode& node) {
   std::vector<std::string> next;
+  next.reserve(node.words.size());
   for (const auto& [word, meaning] : node.words) next.push_back(Described(word, meaning));
   std::vector<std::string> flags;
   std::vector<std::string> valued;

@@ -318,10 +318,13 @@ std::string RecoverJson(const RecoverReport& report) {
   for (const RecoverReport::Failed& each : report.failed) {
     failed.push_back(Json{{"key", each.key}, {"reason", ErrorOrNull(each.status)}});
   }
+  Json gaps = Json::array();
+  for (const Gap& gap : report.gaps) gaps.push_back(Json{{"what", gap.what}, {"why", gap.why}});
   return Dump(Json{{"folder", report.folder},
                    {"recovered", std::move(recovered)},
                    {"failed", std::move(failed)},
-                   {"complete", report.gaps.empty()}});
+                   {"notRead", std::move(gaps)},
+                   {"complete", report.gaps.empty() && report.failed.empty()}});
 }
 
 std::string ConfigJson(const Config& config) {

@@ -1,7 +1,6 @@
 #include "kms/ctl/kekctl.h"
 
 #include <errno.h>
-#include <grpc/support/log.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -18,6 +17,7 @@
 #include "base/file_system.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
+#include "cluster/etcd_client/etcd_client.h"
 #include "kms/config/config.h"
 #include "kms/config/exit_code.h"
 #include "kms/ctl/command_line.h"
@@ -158,7 +158,7 @@ absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
 
 int RunKekctl(int argc, const char* const* argv) {
   // What went wrong is said once, by us.
-  gpr_set_log_function([](gpr_log_func_args*) {});
+  PrepareGrpcForEtcd();
   const absl::StatusOr<CommandLine> line = ParseCommandLine(argc, argv);
   if (!line.ok()) {
     PrintError(line.status().message());

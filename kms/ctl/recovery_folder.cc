@@ -74,13 +74,18 @@ absl::StatusOr<std::string> RecoveryFolder::Write(const std::vector<std::string>
     const absl::Status made = fs_->CreateDirectory(JoinPath(path_, below), kFolderMode);
     if (!made.ok() && !absl::IsAlreadyExists(made)) return made;
   }
-  absl::StrAppend(&below, ending);
-  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
-                        fs_->CreateFile(JoinPath(path_, below), kFileMode));
-  KEKD_RETURN_IF_ERROR(file->Append(content.Reveal(SecretAccessToken())));
+  std::string name = absl::StrCat(below, ending);
+  absl::StatusOr<std::unique_ptr<WritableFile>> file =
+      fs_->CreateFile(JoinPath(path_, name), kFileMode);
+  for (int i = 2; absl::IsAlreadyExists(file.status()) && i <= kMaxOfOneName; ++i) {
+    name = absl::StrCat(below, "~", i, ending);
+    file = fs_->CreateFile(JoinPath(path_, name), kFileMode);
+  }
+  if (!file.ok()) return file.status();
+  KEKD_RETURN_IF_ERROR((*file)->Append(content.Reveal(SecretAccessToken())));
   // Not synced, as thousands of files would take minutes: etcd still has what was recovered.
-  KEKD_RETURN_IF_ERROR(file->Close());
-  return below;
+  KEKD_RETURN_IF_ERROR((*file)->Close());
+  return name;
 }
 
 }  // namespace kekd

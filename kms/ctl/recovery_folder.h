@@ -24,6 +24,8 @@ std::string FileNameOf(absl::string_view segment);
 // the log of the recovery. Not thread-safe.
 class RecoveryFolder final {
  public:
+  static constexpr int kMaxOfOneName = 1000;
+
   // Makes the folder. AlreadyExists if it is there: what lies there may be another recovery.
   // `fs` outlives the result.
   static absl::StatusOr<RecoveryFolder> Create(FileSystem& fs, const std::string& path);
@@ -34,8 +36,9 @@ class RecoveryFolder final {
   // Adds a line to recover.log only, not durable yet.
   absl::Status Note(absl::string_view line);
 
-  // Writes an object to <folder>/<segments>/…<ending>; gives the path below the folder.
-  // AlreadyExists if it was written before.
+  // Writes an object to <folder>/<segments>/…<ending>; gives the path below the folder. Where there
+  // is such a file, "~2", "~3" … stands before the ending: the same name may come from two prefixes
+  // of etcd, and several times from its log. AlreadyExists above kMaxOfOneName.
   absl::StatusOr<std::string> Write(const std::vector<std::string>& segments,
                                     absl::string_view ending, const SecretBytes& content);
 

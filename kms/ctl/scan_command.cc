@@ -48,6 +48,13 @@ absl::Status CheckFiles(FileSystem& fs, const ScanVerb& verb) {
   if (!verb.signing_key.empty()) {
     KEKD_RETURN_IF_ERROR(SignReport(fs, verb.signing_key, "").status());
   }
+  if (!verb.metrics.empty()) {
+    const absl::StatusOr<FileInfo> there = fs.GetInfo(verb.metrics);
+    if (there.ok() && there->type != FileType::kRegular) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--metrics ", verb.metrics, " is no plain file, and would be replaced by one"));
+    }
+  }
   if (verb.report.empty()) return absl::OkStatus();
   for (const std::string& path : {verb.report, absl::StrCat(verb.report, ".sig")}) {
     const absl::Status there = fs.GetInfo(path).status();

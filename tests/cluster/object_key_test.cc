@@ -1,11 +1,12 @@
 #include "cluster/object_key.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "cluster/stored_object.h"
+#include "absl/strings/str_cat.h"
 
 namespace kekd {
 namespace {
@@ -86,6 +87,27 @@ TEST(ObjectKeyTest, KnowsWhatIsNeverEncrypted) {
   EXPECT_FALSE(ParseObjectKey("/openshift.io/ranges/x", prefixes).never_encrypted);
   EXPECT_FALSE(IsNeverEncrypted("secrets"));
   EXPECT_FALSE(IsNeverEncrypted("*"));
+}
+
+// Wherever an object's key is, the name that a scan shows for it leads back to that key.
+TEST(EtcdKeysOfTest, LeadsBackToTheKey) {
+  const std::vector<std::string> prefixes = {"/registry/", "/openshift.io/"};
+  for (const std::string key :
+       {"/registry/secrets/default/db", "/registry/services/specs/default/kubernetes",
+        "/registry/services/endpoints/default/kubernetes", "/registry/minions/node-1",
+        "/registry/ingress/default/web", "/registry/deployments/default/web",
+        "/registry/clusterroles/system:node", "/registry/example.com/widgets/default/w",
+        "/registry/apiregistration.k8s.io/apiservices/v1.apps", "/openshift.io/routes/default/web",
+        "/openshift.io/oauth/clients/c"}) {
+    const ObjectKey parsed = ParseObjectKey(key, prefixes);
+    std::string name = ResourceName(parsed);
+    for (const absl::string_view part : {parsed.namespace_name, parsed.name}) {
+      if (!part.empty()) absl::StrAppend(&name, "/", part);
+    }
+    EXPECT_THAT(EtcdKeysOf(name, prefixes), ::testing::Contains(key)) << name;
+  }
+  EXPECT_THAT(EtcdKeysOf("services/default/web", prefixes),
+              ::testing::Contains("/registry/services/specs/default/web"));
 }
 
 }  // namespace

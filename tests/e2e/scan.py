@@ -113,7 +113,7 @@ class Scan(ClusterTestCase):
         finally:
             key_file.with_suffix(".away").rename(key_file)
         self.assertNotEqual(code, 0)
-        self.assertNotIn("damaged", stdout + stderr.replace("is damaged", ""))
+        self.assertNotIn("damaged", stdout + stderr)
         for key, value in before.items():
             etcd.put(key, value)
         self.live("--decrypt")
@@ -156,6 +156,17 @@ class Scan(ClusterTestCase):
         self.server.delete_secret("new-3")
         self.server.post("/api/v1/namespaces/default/secrets", found["new-3"])
         self.assert_secret(self.server, "new-3", text="value 3")
+        # By the API's name of the resource, which etcd's key does not have.
+        out = self.elsewhere / "service"
+        code, stdout, stderr = run_kekctl("recover", "services/default/kubernetes", "--snapshot", self.snapshot, "--out", out,
+                                          "--reason", "a test", config=self.kekd.config)
+        self.assertEqual(code, 0, stdout + stderr)
+        self.assertTrue((out / "services/default/kubernetes.stored").read_bytes().startswith(b"k8s\0"))
+        # What finds nothing leaves nothing.
+        code, _, stderr = run_kekctl("recover", "--all", "--resource", "secret", "--snapshot", self.snapshot,
+                                     "--out", self.elsewhere / "none", "--reason", "a test", config=self.kekd.config)
+        self.assertEqual(code, 3, stderr)
+        self.assertFalse((self.elsewhere / "none").exists())
         code, _, stderr = run_kekctl("recover", "secrets/default/none", "--snapshot", self.snapshot,
                                      "--out", self.elsewhere / "none", "--reason", "a test", config=self.kekd.config)
         self.assertEqual(code, 3, stderr)

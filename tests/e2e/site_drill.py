@@ -37,9 +37,9 @@ class SiteDrill(ClusterTestCase):
             server.cold_restart().wait_until_ready()
             list(pool.map(create, range(_SECRETS // 2, _SECRETS)))
         cls.back_up(kekd, "right")
-        # Of a ring of the same name on another site.
-        other = cls.cluster.kekd("other").init()
-        cls.back_up(other, "wrong")
+        # Of a ring of the same name on another site, and of one with a name of its own.
+        cls.back_up(cls.cluster.kekd("other").init(), "wrong")
+        cls.back_up(cls.cluster.kekd("third", ring="third").init(), "foreign")
         cls.cluster.etcd.save_snapshot(cls.snapshot)
         cls.cluster.destroy()
 
@@ -74,16 +74,16 @@ class SiteDrill(ClusterTestCase):
         agent = Agent(cluster.folder)
         self.addClassCleanup(agent.stop)
         # The wrong pair is refused before anything is there.
-        for verb in ("prove", "restore"):
-            code, output = self.site(verb, kekd, agent, "wrong")
+        for verb, backup in (("prove", "wrong"), ("restore", "wrong"), ("prove", "foreign"), ("restore", "foreign")):
+            code, output = self.site(verb, kekd, agent, backup)
             self.assertEqual(code, 1, output)
-            self.assertIn("don't make a cluster", output)
+            self.assertIn("it is not proven", output)
             self.assertFalse(self.data_folder.exists())
             self.assertEqual(list(kekd.keyring_folder().iterdir()), [])
         refused = time.monotonic()
         code, output = self.site("restore", kekd, agent, "right")
         self.assertEqual(code, 0, output)
-        self.assertIn("every object opens", output)
+        self.assertIn("they belong together", output)
         restored = time.monotonic()
         server = cluster.api_server(config_text=encryption_config(kekd.endpoint)).start().wait_until_ready()
         secrets = server.list_secrets()
@@ -92,5 +92,5 @@ class SiteDrill(ClusterTestCase):
         read = time.monotonic()
         for number in (0, _SECRETS // 2, _SECRETS - 1):
             self.assert_secret(server, f"kept-{number}", text=f"value {number}")
-        print(f"{_SECRETS} Secrets: two wrong pairs refused in {refused - begin:.1f} s; proof and restore {restored - refused:.1f} s; "
+        print(f"{_SECRETS} Secrets: four times a wrong pair refused in {refused - begin:.1f} s; proof and restore {restored - refused:.1f} s; "
               f"until an API server had read every Secret {read - restored:.1f} s; the drill {read - refused:.1f} s")

@@ -88,6 +88,7 @@ absl::Status Dump(Flags& flags) {
 }  // namespace kekd
 
 int main(int argc, char** argv) {
+  kekd::PrepareGrpcForEtcd();
   absl::Status status = kekd::HardenProcess();
   kekd::Flags flags;
   for (int i = 1; i < argc; ++i) {

@@ -61,10 +61,18 @@ TEST(RecoveredObjectTest, MakesAManifestOfAConfigMap) {
               "data":{"a":"line\n","b":""},"binaryData":{"bin":"eA=="}})"));
 }
 
-TEST(RecoveredObjectTest, TakesJsonAsItIs) {
-  const RecoveredObject object = Recover(R"({"kind":"Widget"})");
+TEST(RecoveredObjectTest, TakesWhatBelongsToTheOldClusterOutOfJson) {
+  const RecoveredObject object = Recover(
+      R"({"kind":"Widget", "metadata" : {"uid":"1","name":"a","ownerReferences":[{"uid":"2"}],
+          "managedFields":[{"f":{"}":"]"}}],"annotations":{"uid":"stays\"}"} , "generation": 12},
+          "spec":{"uid":"stays","list":[1,{"metadata":{"uid":"stays"}}],"t":true,"n":null}}
+)");
   EXPECT_EQ(object.form, RecoveredForm::kManifest);
-  EXPECT_EQ(Shown(object), R"({"kind":"Widget"})");
+  EXPECT_EQ(
+      Json::parse(Shown(object)),
+      Json::parse(R"({"kind":"Widget","metadata":{"name":"a","annotations":{"uid":"stays\"}"}},
+          "spec":{"uid":"stays","list":[1,{"metadata":{"uid":"stays"}}],"t":true,"n":null}})"));
+  EXPECT_EQ(Shown(Recover(R"({"metadata":{}})")), "{\"metadata\":{}}\n");
 }
 
 // Of whatever no manifest can be made, the bytes come back as they are.
@@ -77,7 +85,11 @@ TEST(RecoveredObjectTest, GivesAnythingElseAsStored) {
         Stored("v1", "Secret", Field(1, Field(1, "\xff"))),              // a name that is no text
         Stored("v1", "ConfigMap", metadata + MapEntry(2, "a", "\xc3")),  // a text that is none
         std::string("k8s\0\x0a", 5), std::string("k8s\0", 4), std::string(),
-        std::string("\xd9\xd9\xf7\xa0"), std::string("anything")}) {
+        std::string("\xd9\xd9\xf7\xa0"), std::string("anything"),
+        std::string(R"({"kind":"Widget"})"), std::string(R"({"metadata":{"name":"a"})"),
+        std::string(R"({"metadata":{"name":"a"}} x)"), std::string(R"({"metadata":7})"),
+        std::string("{"), std::string(R"({"metadata":{"name":"a},)"),
+        std::string(R"({"a" "b"})")}) {
     const RecoveredObject object = Recover(stored);
     EXPECT_EQ(object.form, RecoveredForm::kStored);
     EXPECT_EQ(Shown(object), stored);

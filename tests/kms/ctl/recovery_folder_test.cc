@@ -46,7 +46,7 @@ TEST_F(RecoveryFolderTest, WritesObjectsThatNobodyElseCanRead) {
   EXPECT_THAT(folder.Write({"secrets", "default", "db"}, ".json", content),
               IsOkAndHolds("secrets/default/db.json"));
   EXPECT_THAT(folder.Write({"secrets", "default", "db"}, ".json", content),
-              StatusIs(absl::StatusCode::kAlreadyExists));
+              IsOkAndHolds("secrets/default/db~2.json"));
   KEKD_EXPECT_OK(folder.Write({"secrets", "default", "db2"}, ".json", content).status());
   EXPECT_THAT(fs_.ReadFile(path_ + "/secrets/default/db.json", 100), IsOkAndHolds("the content"));
   EXPECT_EQ(fs_.GetInfo(path_ + "/secrets/default/db.json")->mode, 0600u);
