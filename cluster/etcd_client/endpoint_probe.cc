@@ -22,7 +22,7 @@ absl::Status Judge(absl::string_view answer) {
   if (absl::StartsWith(answer, kTlsAlert) ||
       absl::StrContains(answer, "HTTP request to an HTTPS server")) {
     return absl::FailedPreconditionError(
-        "it speaks TLS: write https:// and give cacert (and cert and key if it asks for them)");
+        "it speaks TLS: write https:// and give --cacert (and --cert and --key if it asks for them)");
   }
   if (absl::StartsWith(answer, "HTTP/1")) {
     return absl::FailedPreconditionError(
@@ -59,7 +59,7 @@ absl::Status ProbeEndpoint(const EtcdEndpoint& endpoint, const EtcdTls* tls, abs
     return absl::UnavailableError(
         endpoint.tls
             ? "it closed the connection"
-            : "it closed the connection: if it speaks TLS, write https:// and give cacert");
+            : "it closed the connection: if it speaks TLS, write https:// and give --cacert");
   }
   return Judge(answer);
 }

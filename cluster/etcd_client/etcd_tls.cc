@@ -118,7 +118,7 @@ absl::StatusOr<EtcdTls> EtcdTls::Load(FileSystem& fs, const EtcdTlsPaths& paths,
   tls.paths_ = paths;
   if (paths.cacert.empty()) {
     return absl::InvalidArgumentError(
-        "no CA file for etcd's certificate: give cacert (kubeadm's is "
+        "no CA file for etcd's certificate: give --cacert (kubeadm's is "
         "/etc/kubernetes/pki/etcd/ca.crt)");
   }
   if (paths.cert.empty() != paths.key.empty()) {

@@ -159,7 +159,7 @@ std::string RefusedText(int reason, const EtcdTls& tls) {
       return "";
   }
   if (tls.cert_pem().empty()) {
-    return "it asks for a client certificate: give cert and key (kubeadm's are "
+    return "it asks for a client certificate: give --cert and --key (kubeadm's are "
            "/etc/kubernetes/pki/apiserver-etcd-client.crt and .key)";
   }
   return absl::StrCat("it refuses the client certificate ", tls.paths().cert, " (",

@@ -85,7 +85,8 @@ absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given) {
   place.cacert = given.Text(kCacert);
   place.cert = given.Text(kCert);
   place.key = given.Text(kKey);
-  place.files = given.Has(kSnapshot) ? given.Text(kSnapshot) : given.Text(kDataDir);
+  place.snapshot = given.Text(kSnapshot);
+  place.data_folder = given.Text(kDataDir);
   for (const std::string& prefix : given.All(kPrefix)) {
     if (prefix.empty() || prefix.front() != '/') {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -97,7 +98,17 @@ absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given) {
 }
 
 absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcd(FileSystem& fs, const EtcdPlace& place) {
-  if (place.endpoints.empty()) return OpenEtcdFiles(place.files);
+  if (place.endpoints.empty()) {
+    const bool wants_folder = place.snapshot.empty();
+    const std::string& path = wants_folder ? place.data_folder : place.snapshot;
+    KEKD_ASSIGN_OR_RETURN(const FileInfo info, fs.GetInfo(path));
+    if (wants_folder != (info.type == FileType::kDirectory)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, wants_folder ? " is no folder; --snapshot reads a file"
+                                          : " is a folder; --data-dir reads that of a member"));
+    }
+    return OpenEtcdFiles(path);
+  }
   KEKD_ASSIGN_OR_RETURN(
       std::unique_ptr<EtcdClient> client,
       EtcdClient::Create({.endpoints = place.endpoints,

@@ -191,11 +191,11 @@ std::string ReportText(const RecoverReport& report) {
 std::string FirstLine(const CommandContext& context, const RecoverVerb& verb,
                       const ScanKeys& keys) {
   const std::string all = verb.resource.empty() ? "every object" : verb.resource;
-  return absl::StrCat(
-      FormatMillis(absl::ToUnixMillis(context.now)), " recovery of ",
-      verb.object.empty() ? all : verb.object, " from ",
-      verb.etcd.files.empty() ? absl::StrJoin(verb.etcd.endpoints, ",") : verb.etcd.files, " with ",
-      absl::StrJoin(keys.from, ", "), " by ", WhoAmI(*context.fs), ": ", verb.reason);
+  return absl::StrCat(FormatMillis(absl::ToUnixMillis(context.now)), " recovery of ",
+                      verb.object.empty() ? all : verb.object, " from ",
+                      absl::StrJoin(verb.etcd.endpoints, ","), verb.etcd.snapshot,
+                      verb.etcd.data_folder, " with ", absl::StrJoin(keys.from, ", "), " by ",
+                      WhoAmI(*context.fs), ": ", verb.reason);
 }
 
 }  // namespace

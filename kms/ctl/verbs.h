@@ -106,7 +106,8 @@ struct EtcdPlace {
   std::string cacert;
   std::string cert;
   std::string key;
-  std::string files;                  // a snapshot, a database file or a data folder
+  std::string snapshot;               // or a database file
+  std::string data_folder;
   std::vector<std::string> prefixes;  // each ends in a slash; empty: the usual ones
 };
 // Keys that open objects: those of a backup, or, if `backup` is empty, of the configured keyrings.
