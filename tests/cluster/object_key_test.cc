@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cluster/stored_object.h"
 
 namespace kekd {
 namespace {
