@@ -74,6 +74,61 @@ TEST_F(RemainsTest, TellsThatTheEndIsMissing) {
   }
 }
 
+// A runtime.Unknown of Kubernetes, with two empty fields at the end.
+std::string Plaintext(const std::string& content) {
+  return std::string("k8s\0", 4) + BytesField(1, BytesField(1, "v1") + BytesField(2, "Secret")) +
+         BytesField(2, content) + BytesField(3, "") + BytesField(4, "");
+}
+
+TEST_F(RemainsTest, FindsPlaintextThatHasLostItsKey) {
+  const std::string plain = Plaintext("password");
+  EXPECT_THAT(Search("y/a\x10\x07" + plain + "zz"), ElementsAre(Remains("", plain, 0)));
+  const std::string cut = plain.substr(0, plain.size() - 6);
+  EXPECT_THAT(Search(cut), ElementsAre(Remains("", cut, 0, false)));
+  EXPECT_THAT(Search(plain + plain), ElementsAre(Remains("", plain, 0), Remains("", plain, 0)));
+  // With its key it is found once.
+  const std::string keyed = EncodeKeyValue("/registry/secrets/a", plain, 7);
+  EXPECT_THAT(Search(keyed), ElementsAre(Remains("/registry/secrets/a", plain, 7)));
+  EXPECT_THAT(Search(keyed.substr(0, keyed.size() - 6)),
+              ElementsAre(Remains("/registry/secrets/a", cut, 7, false)));
+  // What only begins alike is none.
+  EXPECT_THAT(Search(std::string("k8s\0\x0a\x05hello", 11)), IsEmpty());
+  EXPECT_THAT(Search(plain.substr(0, 9)), IsEmpty());
+}
+
+TEST_F(RemainsTest, WhatAValueHoldsIsNotCountedTwice) {
+  const std::string inner = EncodeKeyValue("/registry/secrets/b", Plaintext("inner"), 8);
+  const std::string outer = EncodeKeyValue("/registry/secrets/a", Plaintext(inner), 7);
+  EXPECT_THAT(Search(outer), ElementsAre(Remains("/registry/secrets/a", Plaintext(inner), 7)));
+  // A value that is none any more was overwritten, by what then is in it.
+  const std::string over = "overwritten by " + inner;
+  EXPECT_THAT(Search(EncodeKeyValue("/registry/secrets/a", over, 7)),
+              ElementsAre(Remains("/registry/secrets/a", over, 7),
+                          Remains("/registry/secrets/b", Plaintext("inner"), 8)));
+}
+
+TEST_F(RemainsTest, ItsWorkGrowsWithTheBytesWhateverTheyAre) {
+  // Values that lie in each other, whole and cut.
+  for (const bool whole : {false, true}) {
+    std::string bytes;
+    for (int i = 0; i < 20'000; ++i) {
+      const std::string one = EncodeKeyValue("/registry/a/" + std::to_string(10'000 + i), "", 1);
+      bytes += one.substr(0, one.size() - 1) + "\x80\x80" + (whole ? "\x08" : "\x7f");
+    }
+    if (whole) bytes.append(1 << 20, 'x');
+    size_t handed = 0;
+    size_t hits = 0;
+    const auto count = [&](const StoredObject& object) {
+      handed += object.value.size();
+      ++hits;
+      return absl::OkStatus();
+    };
+    KEKD_EXPECT_OK(RemainsFinder(range_, Place::kFreeSpace, count).Search(bytes));
+    EXPECT_GE(hits, 19'999u);  // of the last one that is cut nothing is left
+    EXPECT_LE(handed, bytes.size() + hits * RemainsFinder::kMaxBeginning);
+  }
+}
+
 TEST_F(RemainsTest, FindsAKeyWhoseLengthHasTwoBytes) {
   const std::string key = "/registry/" + std::string(300, 'k');
   EXPECT_THAT(Search(EncodeKeyValue(key, "v", 1)), ElementsAre(Remains(key, "v", 1)));
