@@ -42,7 +42,15 @@ bool IsAllocated(absl::string_view name) {
   return absl::ConsumeSuffix(&name, ".tmp") && absl::SimpleAtoi(name, &number);
 }
 
+// What a file system of its own begins with.
+bool IsEmptyLostAndFound(const std::string& path) {
+  if (!absl::EndsWith(path, "/lost+found")) return false;
+  const absl::StatusOr<std::vector<std::string>> names = FileSystem::System().ListDirectory(path);
+  return names.ok() && names->empty();
+}
+
 void AddUnknown(const std::string& path, GapList& gaps) {
+  if (IsEmptyLostAndFound(path)) return;
   gaps.Add({.what = path,
             .why = "it is no part of an etcd that runs, and was not read",
             .cure = "look what it is; a copy of a database can be read by itself, and what is not "

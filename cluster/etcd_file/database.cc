@@ -6,7 +6,6 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
@@ -19,11 +18,6 @@ namespace kekd {
 namespace {
 
 constexpr size_t kMaxVersion = 32;
-
-bool HasPrefix(absl::string_view key, const std::vector<std::string>& prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(),
-                     [&](const std::string& prefix) { return absl::StartsWith(key, prefix); });
-}
 
 bool LooksLikeVersion(absl::string_view text) {
   return !text.empty() && text.size() <= kMaxVersion &&

@@ -7,8 +7,8 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
-#include "cluster/gap_list.h"
 #include "cluster/etcd_file/random_access_file.h"
+#include "cluster/gap_list.h"
 #include "cluster/stored_object.h"
 
 namespace kekd {

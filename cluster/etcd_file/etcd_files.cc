@@ -16,10 +16,10 @@
 #include "cluster/etcd_file/data_folder.h"
 #include "cluster/etcd_file/database.h"
 #include "cluster/etcd_file/file_digest.h"
-#include "cluster/gap_list.h"
 #include "cluster/etcd_file/random_access_file.h"
 #include "cluster/etcd_file/remains.h"
 #include "cluster/etcd_file/wal.h"
+#include "cluster/gap_list.h"
 
 namespace kekd {
 namespace {
@@ -67,6 +67,12 @@ class DatabaseFileSource final : public EtcdSource {
                          .other_keys = read.other_keys,
                          .history = range.history};
     if (digest) facts.identity = CheckDigest(*digest, size, gaps);
+    if (!is_snapshot) {
+      gaps.Add({.what = absl::StrCat("the end of ", file_->path()),
+                .why = "it has no hash, so it may be cut or changed, and what etcd's write-ahead "
+                       "log has beyond it is not seen",
+                .cure = "take a snapshot with 'etcdctl snapshot save', or read the data folder"});
+    }
     NoteChange(*file_, gaps);
     facts.gaps = gaps.Take();
     progress(file_->size(), file_->size());
@@ -112,6 +118,7 @@ class DataFolderSource final : public EtcdSource {
     Files files = OpenAll(folder, reading);
     KEKD_ASSIGN_OR_RETURN(const DatabaseFacts read,
                           reading.ReadDatabaseFile(*database_, Place::kCurrent));
+    WalFacts log = {.covered = read.consistent_index};
     for (const auto& [file, index] : files.left_overs) {
       // etcd takes it over when it starts if it is ahead of its own.
       const bool is_pending = index > read.consistent_index;
@@ -119,19 +126,22 @@ class DataFolderSource final : public EtcdSource {
       const absl::Status status =
           reading.ReadDatabaseFile(*file, is_pending ? Place::kPending : Place::kOldRevision)
               .status();
-      if (!status.ok()) KEKD_RETURN_IF_ERROR(reading.Tolerate(*file, status));
+      if (!status.ok()) {
+        KEKD_RETURN_IF_ERROR(reading.Tolerate(*file, status));
+      } else {
+        log.covered = std::max(log.covered, index);
+      }
     }
-    uint64_t cluster_id = 0;
     for (size_t i = 0; i < files.segments.size(); ++i) {
       KEKD_RETURN_IF_ERROR(ReadWalSegment(
           *files.segments[i],
           {.range = range,
            .consistent_index = read.consistent_index,
            .is_last = i + 1 == files.segments.size()},
-          reading.gaps, reading.visit(), [&](uint64_t bytes) { reading.Advance(bytes); },
-          cluster_id));
+          reading.gaps, reading.visit(), [&](uint64_t bytes) { reading.Advance(bytes); }, log));
       NoteChange(*files.segments[i], reading.gaps);
     }
+    NoteMissingEnd(log, path_, reading.gaps);
     if (range.history) {
       for (const auto& file : files.allocated) {
         RemainsFinder remains(range, Place::kWal, reading.visit());
@@ -148,7 +158,7 @@ class DataFolderSource final : public EtcdSource {
                          .other_keys = read.other_keys,
                          .history = range.history,
                          .gaps = reading.gaps.Take()};
-    if (cluster_id != 0) facts.identity = absl::StrFormat("%016x", cluster_id);
+    if (log.cluster_id != 0) facts.identity = absl::StrFormat("%016x", log.cluster_id);
     progress(reading.total, reading.total);
     return facts;
   }

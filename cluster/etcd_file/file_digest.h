@@ -3,7 +3,6 @@
 #define KEKD_CLUSTER_ETCD_FILE_FILE_DIGEST_H_
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <thread>

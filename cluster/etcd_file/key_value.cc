@@ -1,5 +1,8 @@
 #include "cluster/etcd_file/key_value.h"
 
+#include <algorithm>
+
+#include "absl/strings/match.h"
 #include "base/wire_reader.h"
 
 namespace kekd {
@@ -39,6 +42,11 @@ std::optional<KeyValue> ParseKeyValue(absl::string_view message) {
   }
   if (!reader.ok() || found.key.empty()) return std::nullopt;
   return found;
+}
+
+bool HasPrefix(absl::string_view key, const std::vector<std::string>& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const std::string& prefix) { return absl::StartsWith(key, prefix); });
 }
 
 }  // namespace kekd

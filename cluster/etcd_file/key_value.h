@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 
@@ -29,6 +31,8 @@ struct KeyValue {
 
 // None if `message` is no KeyValue or has no key.
 std::optional<KeyValue> ParseKeyValue(absl::string_view message);
+
+bool HasPrefix(absl::string_view key, const std::vector<std::string>& prefixes);
 
 }  // namespace kekd
 

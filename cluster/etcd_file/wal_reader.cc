@@ -19,6 +19,23 @@ constexpr size_t kWindow = 1 << 20;
 // What a disk writes at once, as etcd takes it.
 constexpr uint64_t kSector = 512;
 
+// The size of a record as its own fields tell it; none if it has no data or if they can't be read.
+std::optional<uint64_t> OwnSize(absl::string_view record) {
+  constexpr char kType = 0x08;
+  constexpr char kCrc = 0x10;
+  constexpr char kData = 0x1a;
+  absl::string_view rest = record;
+  while (!rest.empty()) {
+    const char tag = rest[0];
+    if (tag != kType && tag != kCrc && tag != kData) return std::nullopt;
+    rest.remove_prefix(1);
+    const std::optional<uint64_t> number = TakeVarint(rest);
+    if (!number) return std::nullopt;
+    if (tag == kData) return record.size() - rest.size() + *number;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 absl::StatusOr<absl::string_view> WalReader::Bytes(uint64_t offset, size_t size) {
@@ -44,6 +61,14 @@ bool WalReader::HasUnwrittenSector(absl::string_view record) const {
     begin += size;
   }
   return false;
+}
+
+bool WalReader::IsTorn(absl::string_view record) const {
+  // A segment gets its name when its first record is on disk.
+  if (offset_ == 0) return false;
+  // A length that was damaged may take in what follows the record, up to what was never written.
+  const std::optional<uint64_t> size = OwnSize(record);
+  return (!size || *size == record.size()) && HasUnwrittenSector(record);
 }
 
 absl::StatusOr<std::optional<WalRecord>> WalReader::Decode(absl::string_view record) {
@@ -85,9 +110,9 @@ absl::StatusOr<std::optional<WalRecord>> WalReader::Next() {
   const uint64_t padding = (length >> 63) != 0 ? length >> 56 & 0x7 : 0;
   const uint64_t size = length & 0x00ffffffffffffff;
   if (size + padding > file_.size() - offset_ - kLengthSize) {
-    failed_end_ = file_.size();
+    failed_end_ = offset_ + kLengthSize;
     is_torn_ = true;
-    return absl::DataLossError("the file ends in it");
+    return absl::DataLossError("the file ends in it, or its length is damaged");
   }
   if (size > kMaxRecord) return absl::DataLossError(absl::StrCat("it has ", size, " bytes"));
   KEKD_ASSIGN_OR_RETURN(const absl::string_view record,
@@ -98,7 +123,7 @@ absl::StatusOr<std::optional<WalRecord>> WalReader::Next() {
   if (decoded.ok()) {
     offset_ = failed_end_;
   } else {
-    is_torn_ = HasUnwrittenSector(record);
+    is_torn_ = IsTorn(record);
   }
   return decoded;
 }

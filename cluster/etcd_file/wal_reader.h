@@ -46,13 +46,15 @@ class WalReader final {
   // After a DataLoss: whether the record is what a crash leaves of one that was being written. It
   // ends behind the file, or a sector of it was not written; etcd goes on without it.
   bool is_torn() const { return is_torn_; }
-  // After a failure: where the record ends as far as its length can be believed.
+  // After a failure: where the record ends as far as its length can be believed, which it can't if
+  // the file ends before it.
   uint64_t failed_end() const { return failed_end_; }
 
  private:
   // `size` bytes at `offset`, fewer where the file ends.
   absl::StatusOr<absl::string_view> Bytes(uint64_t offset, size_t size);
   absl::StatusOr<std::optional<WalRecord>> Decode(absl::string_view record);
+  bool IsTorn(absl::string_view record) const;
   bool HasUnwrittenSector(absl::string_view record) const;
 
   const RandomAccessFile& file_;

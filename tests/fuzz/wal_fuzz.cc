@@ -13,17 +13,20 @@ void Check(const testing::MemoryFile& file, const WalScope& scope) {
   GapList gaps;
   uint64_t read = 0;
   uint64_t touched = 0;
-  uint64_t cluster_id = 0;
+  WalFacts facts = {.covered = scope.consistent_index};
   const absl::Status status = ReadWalSegment(
       file, scope, gaps,
       [&](const StoredObject& object) {
         for (const char byte : object.value) touched += static_cast<uint8_t>(byte);
-        if (object.value.size() > file.size() || object.key.substr(0, 3) != "/r/") abort();
+        if (object.value.size() > file.size()) abort();
+        const bool is_bare = object.key.empty() && object.place == Place::kWal;
+        if (!is_bare && object.key.substr(0, 3) != "/r/") abort();
         if (object.place != Place::kPending && !scope.range.history) abort();
         return absl::OkStatus();
       },
-      [&](uint64_t bytes) { read += bytes; }, cluster_id);
+      [&](uint64_t bytes) { read += bytes; }, facts);
   if (!status.ok() || read != file.size()) abort();
+  NoteMissingEnd(facts, file.path(), gaps);
 }
 
 }  // namespace

@@ -95,6 +95,7 @@ TEST_F(DataFolderTest, ALeftOverDatabaseCountsAsWhatItIs) {
   EXPECT_THAT(read.objects, UnorderedElementsAre(At(Place::kCurrent, "in the database", 2),
                                                  At(Place::kPending, "of a leader", 2),
                                                  At(Place::kPending, "in the log")));
+  // The log ends before what the leader sent.
   EXPECT_EQ(GapText(read.facts), "");
   testing::WriteTestFile(File("member/snap/0000000000000020.snap.db"), "nothing");
   KEKD_ASSERT_OK_AND_ASSIGN(read, Collect(File("")));
@@ -112,6 +113,30 @@ TEST_F(DataFolderTest, WhatElseLiesThereIsAGap) {
   EXPECT_EQ(read.facts.gaps.size(), 4u);
   EXPECT_THAT(GapText(read.facts), AllOf(HasSubstr("member.old"), HasSubstr("db.tmp.123"),
                                          HasSubstr("tmp815"), HasSubstr(".wal.broken")));
+}
+
+TEST_F(DataFolderTest, WhatAFileSystemBeginsWithIsNoGap) {
+  for (const char* folder : {"lost+found", "member/wal/lost+found"}) {
+    std::filesystem::create_directory(File(folder));
+  }
+  KEKD_ASSERT_OK_AND_ASSIGN(Collected read, Collect(File("")));
+  EXPECT_EQ(GapText(read.facts), "");
+  testing::WriteTestFile(File("lost+found/#12"), "x");
+  KEKD_ASSERT_OK_AND_ASSIGN(read, Collect(File("")));
+  EXPECT_THAT(GapText(read.facts), HasSubstr("lost+found"));
+}
+
+TEST_F(DataFolderTest, AMissingFirstPartOfTheLogIsAGap) {
+  WriteDatabase("member/snap/db", 9, "in the database");
+  std::filesystem::remove(File(kFirst));
+  KEKD_ASSERT_OK_AND_ASSIGN(Collected read, Collect(File("")));
+  EXPECT_THAT(GapText(read.facts), HasSubstr("entries 10 to 10 before the record at"));
+  // And its end, which what is left tells of.
+  first_.AddRecord(3, testing::VarintField(1, 2) + testing::VarintField(3, 11));
+  testing::WriteTestFile(File(kFirst), first_.bytes());
+  std::filesystem::remove(File(kSecond));
+  KEKD_ASSERT_OK_AND_ASSIGN(read, Collect(File("")));
+  EXPECT_THAT(GapText(read.facts), HasSubstr("entries 11 to 11 of "));
 }
 
 TEST_F(DataFolderTest, AllocatedSegmentsAreSearchedWithHistory) {

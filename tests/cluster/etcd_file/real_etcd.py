@@ -121,7 +121,10 @@ class RealEtcd(unittest.TestCase):
             # What a later start has to apply comes on top of what is in the database.
             self.assertEqual({**dump.at("current"), **dump.at("pending")}, values)
             self.assertRegex(dump.facts["identity"], r"^[0-9a-f]{16}$")
-        self.assertEqual(Dump(self.data / "member" / "snap" / "db").facts["kind"], "database file")
+        database = Dump(self.data / "member" / "snap" / "db")
+        self.assertEqual(database.facts["kind"], "database file")
+        self.assertEqual([gap["what"] for gap in database.facts["gaps"]],
+                         [f"the end of {self.data / 'member' / 'snap' / 'db'}"])
 
         before = Dump(self.data, history=True)
         self.assert_clean(before)

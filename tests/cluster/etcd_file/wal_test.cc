@@ -38,6 +38,7 @@ class WalTest : public ::testing::Test {
     std::vector<Found> found;
     uint64_t read = 0;
     GapList gaps;
+    log_ = {.covered = 10};
     KEKD_EXPECT_OK(ReadWalSegment(
         file, {.range = range_, .consistent_index = 10, .is_last = is_last}, gaps,
         [&](const StoredObject& object) {
@@ -47,7 +48,7 @@ class WalTest : public ::testing::Test {
                            .whole = object.whole});
           return absl::OkStatus();
         },
-        [&](uint64_t bytes) { read += bytes; }, cluster_id_));
+        [&](uint64_t bytes) { read += bytes; }, log_));
     EXPECT_EQ(read, file.size());
     facts_.gaps = gaps.Take();
     return found;
@@ -58,7 +59,7 @@ class WalTest : public ::testing::Test {
 
   ReadRange range_;
   SourceFacts facts_;
-  uint64_t cluster_id_ = 0;
+  WalFacts log_;
 };
 
 Found At(Place place, std::string key, std::string value, bool whole = true) {
@@ -88,7 +89,7 @@ TEST_F(WalTest, WhatIsNotInTheDatabaseIsPending) {
               ElementsAre(At(Place::kPending, "/registry/a", "not yet"),
                           At(Place::kPending, "/registry/b", "of a transaction")));
   EXPECT_EQ(GapText(facts_), "");
-  EXPECT_EQ(cluster_id_, 0xc1u);
+  EXPECT_EQ(log_.cluster_id, 0xc1u);
   EXPECT_THAT(Read(wal.bytes(), true),
               ElementsAre(At(Place::kWal, "/registry/a", "applied"),
                           At(Place::kPending, "/registry/a", "not yet"),
@@ -97,9 +98,9 @@ TEST_F(WalTest, WhatIsNotInTheDatabaseIsPending) {
 
 TEST_F(WalTest, ASegmentGoesOnFromTheChecksumOfTheOneBefore) {
   WalWriter first;
-  first.AddEntry(11, PutRequest("/registry/a", "a"));
+  first.AddEntry(10, PutRequest("/registry/a", "a"));
   WalWriter second(first.crc());
-  second.AddEntry(12, PutRequest("/registry/b", std::string(3 << 20, 'b')));
+  second.AddEntry(11, PutRequest("/registry/b", std::string(3 << 20, 'b')));
   // As it is allocated beforehand.
   EXPECT_THAT(Read(second.bytes() + std::string(1 << 20, '\0')), SizeIs(1));
   EXPECT_EQ(GapText(facts_), "");
@@ -129,23 +130,75 @@ TEST_F(WalTest, ATornLastRecordIsWhatACrashLeaves) {
   wal.AddEntry(12, PutRequest("/registry/b", std::string(3000, 'b')));
   const std::string bytes = wal.bytes();
   // Its end was not written, whether the segment was allocated beforehand or not.
-  for (const std::string& torn : {bytes.substr(0, begin + 1024) + std::string(8192, '\0'),
-                                  bytes.substr(0, begin + 1024), bytes.substr(0, begin + 5)}) {
+  for (const std::string& torn :
+       {bytes.substr(0, begin + 1024) + std::string(8192, '\0'),
+        bytes.substr(0, begin + 8) + std::string(8192, '\0'), bytes.substr(0, begin + 5)}) {
     EXPECT_THAT(Read(torn, false), SizeIs(1));
     EXPECT_EQ(GapText(facts_), "");
     // In the middle of the log it is not.
     EXPECT_THAT(Read(torn, false, false), SizeIs(1));
     EXPECT_THAT(facts_.gaps, SizeIs(1));
   }
-  const std::vector<Found> carved = Read(bytes.substr(0, begin + 1024));
+  const std::vector<Found> carved = Read(bytes.substr(0, begin + 1024) + std::string(8192, '\0'));
   ASSERT_THAT(carved, SizeIs(2));
   EXPECT_EQ(carved[1].place, Place::kWal);
-  EXPECT_FALSE(carved[1].whole);
   EXPECT_EQ(GapText(facts_), "");
   // Something follows: this is no crash.
   std::string more = bytes.substr(0, begin + 1024) + std::string(8192, '\0') + "x";
   EXPECT_THAT(Read(more, false), SizeIs(1));
   EXPECT_THAT(facts_.gaps, SizeIs(1));
+}
+
+TEST_F(WalTest, ALengthThatWasDamagedHidesNothing) {
+  WalWriter wal;
+  wal.AddEntry(11, PutRequest("/registry/a", "first"));
+  const size_t at = wal.bytes().size();
+  wal.AddEntry(12, PutRequest("/registry/b", "second"));
+  wal.AddEntry(13, PutRequest("/registry/c", "third"));
+  // Behind the end of the file, in what was allocated beforehand, in the next record, and nowhere.
+  for (const char length : {'\xff', '\x10', '\x01', '\0'}) {
+    std::string bytes = wal.bytes() + std::string(65536, '\0');
+    bytes[at + (length == '\xff' ? 5 : 1)] = length;
+    if (length == '\0') bytes[at] = length;
+    EXPECT_THAT(Read(bytes, false), SizeIs(1));
+    EXPECT_THAT(facts_.gaps, SizeIs(1));
+    EXPECT_TRUE(facts_.gaps[0].damaged);
+    EXPECT_THAT(Read(bytes), ElementsAre(At(Place::kPending, "/registry/a", "first"),
+                                         At(Place::kWal, "/registry/b", "second"),
+                                         At(Place::kWal, "/registry/c", "third")));
+  }
+}
+
+TEST_F(WalTest, EntriesThatAreMissingAreAGap) {
+  const auto gaps_of = [this](const std::vector<uint64_t>& entries, uint64_t commit,
+                              uint64_t snapshot_before_last = 0) {
+    WalWriter wal;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (snapshot_before_last != 0 && i + 1 == entries.size()) {
+        wal.AddRecord(5, testing::VarintField(1, snapshot_before_last));
+      }
+      wal.AddEntry(entries[i], PutRequest("/registry/a", "a"));
+    }
+    wal.AddRecord(3, testing::VarintField(1, 2) + testing::VarintField(3, commit));
+    Read(wal.bytes(), false);
+    GapList gaps;
+    NoteMissingEnd(log_, "wal", gaps);
+    for (Gap& gap : gaps.Take()) facts_.gaps.push_back(std::move(gap));
+    return GapText(facts_);
+  };
+  // Those up to 10 are in the database.
+  EXPECT_EQ(gaps_of({}, 10), "");
+  EXPECT_EQ(gaps_of({9, 10, 11}, 11), "");
+  EXPECT_EQ(gaps_of({11, 12}, 11), "");
+  EXPECT_THAT(gaps_of({13, 14}, 13), HasSubstr("entries 11 to 12 before the record at"));
+  EXPECT_THAT(gaps_of({8, 11}, 11), HasSubstr("entries 9 to 10 before the record at"));
+  // A leader sent a snapshot, and it is in the database or it is not.
+  EXPECT_EQ(gaps_of({3, 11}, 11, 10), "");
+  EXPECT_THAT(gaps_of({3, 13}, 13, 12), HasSubstr("entries 11 to 12 before the record at"));
+  // Raft gives up what a later entry has the index of.
+  EXPECT_EQ(gaps_of({10, 11, 12, 11, 12, 13}, 13), "");
+  EXPECT_THAT(gaps_of({10, 11}, 12), HasSubstr("entries 12 to 12 of wal"));
+  EXPECT_THAT(gaps_of({}, 12), HasSubstr("entries 11 to 12 of wal"));
 }
 
 TEST_F(WalTest, WhatFollowsTheEndIsAGap) {
