@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "base/wire_reader.h"
 
 namespace kekd {
@@ -39,31 +40,6 @@ bool IsDomainName(absl::string_view name) {
     if (!last) name.remove_prefix(dot + 1);
   }
   return labels >= 2;
-}
-
-// Unicode 15, table 3-7: no surrogates, no longer forms than needed, nothing above U+10FFFF.
-bool IsUtf8(absl::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<uint8_t>(text[i]);
-    if (lead < 0x80) {
-      ++i;
-      continue;
-    }
-    const size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || text.size() - i < size) return false;
-    uint8_t low = 0x80;
-    uint8_t high = 0xbf;
-    if (lead == 0xe0) low = 0xa0;
-    if (lead == 0xed) high = 0x9f;
-    if (lead == 0xf0) low = 0x90;
-    if (lead == 0xf4) high = 0x8f;
-    for (size_t k = 1; k < size; ++k, low = 0x80, high = 0xbf) {
-      const auto byte = static_cast<uint8_t>(text[i + k]);
-      if (byte < low || byte > high) return false;
-    }
-    i += size;
-  }
-  return true;
 }
 
 absl::Status NotProtobuf(absl::string_view what) {

@@ -16,10 +16,12 @@ void GapList::Add(Gap gap) {
 std::vector<Gap> GapList::Take() {
   if (count_ > gaps_.size()) {
     const bool damaged = left_out_damage_ || gaps_.back().damaged;
-    gaps_.back() = Gap{.what = absl::StrCat(count_ - gaps_.size() + 1, " more"),
+    const uint64_t more = count_ - gaps_.size() + 1;
+    gaps_.back() = Gap{.what = absl::StrCat(more, " more"),
                        .why = "only so many gaps are told one by one",
                        .cure = "",
-                       .damaged = damaged};
+                       .damaged = damaged,
+                       .count = more};
   }
   count_ = 0;
   left_out_damage_ = false;

@@ -106,6 +106,11 @@ constexpr bool IsSortedByPath() {
 }
 static_assert(IsSortedByPath(), "FindBuiltIn searches by halves");
 
+// Those of the core group that are kept under their own name, and need no table.
+constexpr absl::string_view kCore[] = {
+    "configmaps",   "events",  "limitranges",    "persistentvolumeclaims", "pods",
+    "podtemplates", "secrets", "resourcequotas", "serviceaccounts"};
+
 // What OpenShift's own API servers keep under /openshift.io/. Those of the first lines are what an
 // OpenShift cluster encrypts beside secrets and config maps.
 constexpr absl::string_view kOpenShiftPrefix = "/openshift.io/";
@@ -127,6 +132,9 @@ constexpr Resource kOpenShift[] = {
     {"useridentities", "identities", "user.openshift.io", Scope::kCluster},
     {"users", "users", "user.openshift.io", Scope::kCluster},
 };
+
+// What kine (k3s) puts there itself, in clear: {"health":"true"}.
+constexpr absl::string_view kKineHealth = "/registry/health";
 
 // Takes the part up to the next '/' from the front, and the '/'.
 absl::string_view TakePart(absl::string_view& rest) {
@@ -181,6 +189,11 @@ ObjectKey ParseObjectKey(absl::string_view key, absl::Span<const std::string> pr
   const absl::string_view prefix = LongestPrefix(key, prefixes);
   absl::string_view rest = key.substr(prefix.size());
   ObjectKey parsed;
+  if (key == kKineHealth) {
+    parsed.resource = "health";
+    parsed.never_encrypted = true;
+    return parsed;
+  }
   // A key of one part names no resource.
   if (prefix.empty() || rest.find('/') == absl::string_view::npos || rest.front() == '/') {
     parsed.name = rest;
@@ -238,6 +251,13 @@ std::string ResourceName(const ObjectKey& key) {
   if (key.resource.empty()) return "(unknown)";
   if (key.group.empty()) return std::string(key.resource.data(), key.resource.size());
   return absl::StrCat(key.resource, ".", key.group);
+}
+
+bool NamesResource(absl::string_view part) {
+  if (std::find(std::begin(kCore), std::end(kCore), part) != std::end(kCore)) return true;
+  return std::any_of(std::begin(kBuiltIn), std::end(kBuiltIn), [&](const Resource& resource) {
+    return part == resource.plural || part == resource.path.substr(0, resource.path.find('/'));
+  });
 }
 
 bool IsNeverEncrypted(absl::string_view resource_name) {

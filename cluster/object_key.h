@@ -18,7 +18,8 @@ struct ObjectKey {
   absl::string_view namespace_name;  // its namespace; empty if the object has none
   absl::string_view name;            // may hold '/' where the key has more parts than are known
   // kube-apiserver encrypts this resource never, whatever its configuration says: leases of API
-  // servers, allocated address ranges. Plaintext is no finding there.
+  // servers, allocated address ranges; nor kine its own /registry/health. Plaintext is no finding
+  // there.
   bool never_encrypted = false;
 };
 
@@ -45,6 +46,9 @@ std::vector<std::string> EtcdKeysOf(absl::string_view object,
 
 // "secrets", "deployments.apps", as in an EncryptionConfiguration; "(unknown)" without a resource.
 std::string ResourceName(const ObjectKey& key);
+
+// Whether Kubernetes keeps a resource of its own under such a part of a key: "secrets", "minions".
+bool NamesResource(absl::string_view part);
 
 // Whether kube-apiserver never encrypts the resource of this name (ResourceName).
 bool IsNeverEncrypted(absl::string_view resource_name);

@@ -92,7 +92,8 @@ absl::string_view ToString(Damage damage) {
     case Damage::kObject:
       return "the object was altered, or moved here from another key";
     case Damage::kDekSource:
-      return "the encrypted DEK source, its key_id or its annotations were altered";
+      return "the encrypted DEK source or its annotations were altered, or the version in its "
+             "key_id";
     case Damage::kStructure:
       return "the value has not the form it must have";
   }

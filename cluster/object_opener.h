@@ -31,8 +31,10 @@ absl::string_view ToString(OpenOutcome outcome);  // "opened", "damaged", …
 // Why an object is damaged.
 enum class Damage {
   kNone,
-  kObject,     // altered, or moved to this key of etcd from another one
-  kDekSource,  // the encrypted DEK source, its key_id or its annotations were altered
+  kObject,  // altered, or moved to this key of etcd from another one
+  // The encrypted DEK source or its annotations were altered, or the key_id to that of another
+  // version. One that no keyring has is nothing but an unknown key.
+  kDekSource,
   kStructure,  // the value, or what its DEK source opens to, has not the form it must have
 };
 

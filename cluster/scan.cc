@@ -6,6 +6,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace kekd {
 namespace {
@@ -51,8 +52,8 @@ Freshness FreshnessOf(const CatalogKey& key) {
 }
 
 bool Before(const ScanGroup& a, const ScanGroup& b) {
-  return std::tie(a.resource, a.place, a.kind, a.name, a.key_id) <
-         std::tie(b.resource, b.place, b.kind, b.name, b.key_id);
+  return std::tie(a.resource, a.place, a.kind, a.name, a.key_id, a.never_encrypted) <
+         std::tie(b.resource, b.place, b.kind, b.name, b.key_id, b.never_encrypted);
 }
 
 }  // namespace
@@ -69,17 +70,18 @@ absl::Status Scanner::Visit(const StoredObject& object) {
   ScanGroup& counts = FindGroup(object, key, value);
   ++counts.objects;
   counts.bytes += object.value.size();
-  ScanReport::Total& total = report_.totals[static_cast<size_t>(object.place)];
-  ++total.objects;
-  total.bytes += object.value.size();
   if (!object.whole) {
     ++counts.partial;
     return absl::OkStatus();
   }
-  const bool to_open = options_.opener != nullptr && value.kind == StorageKind::kKmsV2;
+  // What has not the form it must have is damaged whosever it is.
+  const bool to_open = options_.opener != nullptr && value.kind == StorageKind::kKmsV2 &&
+                       !(value.decodable() && IsForeign(value.name, value.object.key_id));
   if (!value.decodable()) {
     ++counts.undecodable;
-    if (!to_open) AddFinding(object, Damage::kStructure, value.defect, report_.undecodable);
+    if (!to_open)
+      AddFinding(object, Damage::kStructure, value.defect,
+                 IsPast(object.place) ? report_.past : report_.undecodable);
   }
   if (to_open) TryToOpen(object, value, counts);
   return absl::OkStatus();
@@ -92,7 +94,8 @@ ScanGroup& Scanner::FindGroup(const StoredObject& object, const ObjectKey& key,
                           .name = Head(value.name),
                           .key_id = value.object.key_id,
                           .place = object.place,
-                          .kind = value.kind};
+                          .kind = value.kind,
+                          .never_encrypted = key.never_encrypted};
   // Objects mostly come by key, so that one is like the one before.
   if (last_ != nullptr && last_->name == name) return last_->counts;
   const auto found = by_name_.find(name);
@@ -128,7 +131,8 @@ Scanner::Group& Scanner::AddGroup(const StoredObject& object, const ObjectKey& k
                 .name = stored(counts.name, value.name),
                 .key_id = counts.key_id,
                 .place = object.place,
-                .kind = value.kind};
+                .kind = value.kind,
+                .never_encrypted = key.never_encrypted};
   by_name_.emplace(group.name, &group);
   return group;
 }
@@ -140,8 +144,10 @@ Scanner::Group& Scanner::FoldedGroup(const StoredObject& object, const ObjectKey
   const ObjectKey folded = {
       .resource = key.never_encrypted ? key.resource : ScanReport::kOtherResources,
       .never_encrypted = key.never_encrypted};
-  const auto found =
-      by_name_.find({.resource = folded.resource, .place = object.place, .kind = kind});
+  const auto found = by_name_.find({.resource = folded.resource,
+                                    .place = object.place,
+                                    .kind = kind,
+                                    .never_encrypted = folded.never_encrypted});
   if (found != by_name_.end()) return *found->second;
   return AddGroup(object, folded, {.kind = kind});
 }
@@ -151,7 +157,8 @@ void Scanner::TryToOpen(const StoredObject& object, const StorageValue& value, S
       options_.opener->Open(object.key, value, options_.clock->Now() + options_.open_timeout);
   ++counts.outcomes[static_cast<size_t>(result.outcome)];
   if (result.outcome == OpenOutcome::kDamaged) {
-    AddFinding(object, result.damage, result.reason.message(), report_.damaged);
+    AddFinding(object, result.damage, result.reason.message(),
+               IsPast(object.place) ? report_.past : report_.damaged);
   }
   if (result.outcome == OpenOutcome::kUnavailable && report_.unavailable++ == 0) {
     unavailable_ = result.reason;
@@ -168,8 +175,15 @@ ScanReport Scanner::Finish(SourceFacts facts) && {
   return std::move(report_);
 }
 
+bool Scanner::IsForeign(absl::string_view provider, absl::string_view key_id) const {
+  const std::vector<std::string>& foreign = options_.foreign_providers;
+  if (std::find(foreign.begin(), foreign.end(), provider) == foreign.end()) return false;
+  return options_.catalog == nullptr ||
+         (options_.catalog->Find(key_id) == nullptr && !options_.catalog->LooksLikeOurs(key_id));
+}
+
 void Scanner::TellFreshness() {
-  absl::flat_hash_set<std::string> ours(options_.providers.begin(), options_.providers.end());
+  absl::flat_hash_set<std::string> ours;
   for (ScanGroup& group : report_.groups) {
     const CatalogKey* const key = options_.catalog->Find(group.key_id);
     if (key == nullptr) continue;
@@ -179,9 +193,10 @@ void Scanner::TellFreshness() {
   }
   for (ScanGroup& group : report_.groups) {
     if (group.key || group.key_id.empty()) continue;
-    group.freshness = ours.contains(group.name) || options_.catalog->LooksLikeOurs(group.key_id)
-                          ? Freshness::kUnknownKey
-                          : Freshness::kForeignProvider;
+    const bool is_ours =
+        !IsForeign(group.name, group.key_id) &&
+        (ours.contains(group.name) || options_.catalog->LooksLikeOurs(group.key_id));
+    group.freshness = is_ours ? Freshness::kUnknownKey : Freshness::kForeignProvider;
   }
 }
 
@@ -192,6 +207,15 @@ void Scanner::TellGaps() {
                 {.what = absl::StrCat("the content of ", report_.unavailable, " objects"),
                  .why = absl::StrCat("their keys can't be used: ", unavailable_.message()),
                  .cure = "run 'kekctl doctor', and scan again once the keys are back"});
+  }
+  const bool none_found = std::all_of(report_.groups.begin(), report_.groups.end(),
+                                      [](const ScanGroup& group) { return IsPast(group.place); });
+  if (none_found && report_.facts.other_keys != 0) {
+    gaps.insert(
+        gaps.begin(),
+        {.what = absl::StrCat(report_.facts.other_keys, " keys"),
+         .why = absl::StrCat("no key begins with ", absl::StrJoin(options_.prefixes, " or ")),
+         .cure = "name with --prefix what they begin with (kube-apiserver's --etcd-prefix)"});
   }
   if (folded_ != 0) {
     gaps.insert(gaps.begin(),

@@ -40,10 +40,11 @@ class Scanner final {
   struct Options {
     std::vector<std::string> prefixes = ReadRange().prefixes;  // of keys, as they were read
     const KeyCatalog* catalog = nullptr;                       // outlives the scanner; or null
-    // Names of providers that are known to be kekd. Beside these, a provider is taken for ours if
-    // a key of the catalogue was used under its name.
-    std::vector<std::string> providers;
-    ObjectOpener* opener = nullptr;                   // opens every whole object of KMS v2; or null
+    // Names of providers that are known not to be kekd: what they encrypted is not to be opened,
+    // unless its key id has the form of ours. Any other provider is taken for ours if a key of the
+    // catalogue was used under its name.
+    std::vector<std::string> foreign_providers;
+    ObjectOpener* opener = nullptr;  // opens every other whole object of KMS v2; or null
     absl::Duration open_timeout = absl::Seconds(10);  // for each DEK source
     const Clock* clock = &Clock::System();
   };
@@ -64,14 +65,17 @@ class Scanner final {
     absl::string_view key_id;
     Place place = Place::kCurrent;
     StorageKind kind = StorageKind::kUnrecognised;
+    bool never_encrypted = false;
 
     friend bool operator==(const GroupName& a, const GroupName& b) {
       return a.place == b.place && a.kind == b.kind && a.key_id == b.key_id && a.name == b.name &&
-             a.resource == b.resource && a.group == b.group;
+             a.resource == b.resource && a.group == b.group &&
+             a.never_encrypted == b.never_encrypted;
     }
     template <typename H>
     friend H AbslHashValue(H h, const GroupName& n) {
-      return H::combine(std::move(h), n.resource, n.group, n.name, n.key_id, n.place, n.kind);
+      return H::combine(std::move(h), n.resource, n.group, n.name, n.key_id, n.place, n.kind,
+                        n.never_encrypted);
     }
   };
   struct Group {
@@ -85,6 +89,7 @@ class Scanner final {
   Group& AddGroup(const StoredObject& object, const ObjectKey& key, const StorageValue& value);
   Group& FoldedGroup(const StoredObject& object, const ObjectKey& key, StorageKind kind);
   void TryToOpen(const StoredObject& object, const StorageValue& value, ScanGroup& counts);
+  bool IsForeign(absl::string_view provider, absl::string_view key_id) const;
   void TellFreshness();
   void TellGaps();
 

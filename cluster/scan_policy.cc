@@ -62,27 +62,19 @@ absl::StatusOr<PolicyRule> ParseRule(absl::string_view text) {
   return PolicyRule{std::string(resource.data(), resource.size()), *level};
 }
 
-// Values of the past are what they are: only that anyone can read them counts.
-bool IsPast(Place place) {
-  switch (place) {
-    case Place::kCurrent:
-    case Place::kPending:
-      return false;
-    case Place::kOldRevision:
-    case Place::kFreeSpace:
-    case Place::kWal:
-      break;
-  }
-  return true;
-}
-
 std::string KeyOf(const ScanGroup& group) {
   if (!group.key) return "";
   return absl::StrCat("version ", group.key->version, " of keyring \"", group.key->keyring, "\"");
 }
 
-// What is wrong with how a group is encrypted, or nothing.
-std::string OffenceOf(const ScanGroup& group, PolicyLevel level) {
+// Whether its key may be of a keyring that could not be had.
+bool MayBeOfMissing(const ScanGroup& group, const ScanReport& report) {
+  return report.keyrings_missing && !group.key && !group.key_id.empty();
+}
+
+// What is wrong with how a group is encrypted, or nothing. Values of the past are what they are:
+// only that anyone can read them counts.
+std::string OffenceOf(const ScanGroup& group, PolicyLevel level, const ScanReport& report) {
   if (group.kind == StorageKind::kPlaintext) return "in clear";
   if (IsPast(group.place)) return "";
   if (group.kind == StorageKind::kUnknownProvider) return "of a provider that is not known";
@@ -96,6 +88,7 @@ std::string OffenceOf(const ScanGroup& group, PolicyLevel level) {
   if (group.key_id.empty()) {
     return group.undecodable == group.objects ? "" : "under a key that can't be told";
   }
+  if (MayBeOfMissing(group, report)) return "";
   if (!group.key) return "under a key that is in none of the keyrings";
   if (group.freshness == Freshness::kDestroyed) {
     return absl::StrCat("under ", KeyOf(group), ", which has been destroyed");
@@ -198,22 +191,30 @@ PolicyResult ScanPolicy::Evaluate(const ScanReport& report) const {
   for (const ScanGroup& group : report.groups) {
     const PolicyRule* const rule = RuleFor(group);
     if (rule == nullptr) continue;
-    const std::string offence = OffenceOf(group, rule->level);
+    const std::string offence = OffenceOf(group, rule->level, report);
     if (!offence.empty()) {
       violations.Add(group, rule->level, offence, group.objects);
     } else if (group.undecodable != 0 && !IsPast(group.place)) {
       violations.Add(group, rule->level, "damaged: nothing can decode it", group.undecodable);
     }
+    // Remains without their beginning: in clear for all that can be told.
+    if (IsPast(group.place) && group.kind == StorageKind::kUnrecognised) {
+      result.untold += group.objects;
+    }
   }
   result.violations = std::move(violations).Take();
   for (const PolicyRule& rule : rules_) {
-    const bool found = std::any_of(report.groups.begin(), report.groups.end(),
-                                   [&](const ScanGroup& group) { return RuleFor(group) == &rule; });
+    // Everything may well be named by other rules.
+    const bool found =
+        std::any_of(report.groups.begin(), report.groups.end(), [&](const ScanGroup& group) {
+          const PolicyRule* const its = IsPast(group.place) ? nullptr : RuleFor(group);
+          return rule.resource == kAll ? its != nullptr : its == &rule;
+        });
     if (!found) result.none_found.push_back(rule.resource);
   }
   if (!result.violations.empty()) {
     result.verdict = PolicyVerdict::kViolated;
-  } else if (!report.complete()) {
+  } else if (!report.complete() || !result.none_found.empty() || result.untold != 0) {
     result.verdict = PolicyVerdict::kNotProven;
   }
   return result;

@@ -50,8 +50,11 @@ absl::string_view ToString(PolicyVerdict verdict);  // "met", "not proven", "vio
 struct PolicyResult {
   PolicyVerdict verdict = PolicyVerdict::kMet;
   std::vector<PolicyViolation> violations;  // by resource
-  std::vector<std::string> none_found;      // resources of rules of which there is no object
-  bool history = false;                     // the past was looked at too
+  // Resources of rules of which there is no current object: nothing is proven by a name that may be
+  // misspelt. "*" if there is no object at all.
+  std::vector<std::string> none_found;
+  uint64_t untold = 0;   // values of the past under a rule of which the form can't be told
+  bool history = false;  // the past was looked at too
 };
 
 // ScanPolicy is a set of rules. A value.
@@ -66,7 +69,8 @@ class ScanPolicy final {
   bool NeedsKeyrings() const;
 
   // What is current and pending has to be as the rule of its resource demands. Of the past, if it
-  // was read, only plaintext counts, which whoever has the file can read as well. What
+  // was read, only plaintext counts, which whoever has the file can read as well, and what can't be
+  // told leaves it unproven; so does a key that may be of a keyring that is missing. What
   // kube-apiserver never encrypts is exempt.
   PolicyResult Evaluate(const ScanReport& report) const;
 

@@ -25,7 +25,7 @@ enum class Freshness {
   kNewer,            // under a version that this copy of the keyring has not promoted
   kDestroyed,        // under a version that was destroyed: unreadable
   kUnknownKey,       // by a provider that is ours, under a key that no keyring has
-  kForeignProvider,  // by another provider
+  kForeignProvider,  // by another provider, as it was named or as nothing speaks for ours
 };
 
 absl::string_view ToString(Freshness freshness);  // "primary", "stale", …
@@ -74,23 +74,20 @@ struct ScanReport {
   // The resource of groups that came after Scanner::kMaxGroups, one for each place and kind.
   static constexpr absl::string_view kOtherResources = "(others)";
 
-  struct Total {
-    uint64_t objects = 0;
-    uint64_t bytes = 0;
-  };
-
   std::vector<ScanGroup> groups;  // by resource, place, kind, name, key id
-  std::array<Total, 5> totals;    // by Place
-  // Values that no API server can decode, with any key. With an opener those of KMS v2 are told as
-  // damaged instead.
+  // Values, current or pending, that no API server can decode, with any key. With an opener those
+  // of KMS v2 are told as damaged instead.
   ScanFindings undecodable;
-  ScanFindings damaged;      // values of KMS v2 that an opener proved to be unreadable
-  bool keyrings = false;     // some were given: freshness is told
+  ScanFindings damaged;   // values of KMS v2 that an opener proved to be unreadable
+  ScanFindings past;      // both of these among what etcd remembers: nobody reads them
+  bool keyrings = false;  // some were given: freshness is told
+  // Some more should have been given and could not be had, which is a gap too: a key that is in
+  // none of those at hand may be in one of these.
+  bool keyrings_missing = false;
   bool opened = false;       // there was an opener
   uint64_t unavailable = 0;  // objects that could not be tried for want of their key
-  SourceFacts facts;         // before its gaps come up to two of the scan itself
+  SourceFacts facts;         // before its gaps come up to three of the scan itself
 
-  const Total& total(Place place) const { return totals[static_cast<size_t>(place)]; }
   // Nothing was left out: what was not found is not there.
   bool complete() const { return facts.gaps.empty(); }
 };

@@ -18,4 +18,17 @@ absl::string_view ToString(Place place) {
   return "?";
 }
 
+bool IsPast(Place place) {
+  switch (place) {
+    case Place::kCurrent:
+    case Place::kPending:
+      return false;
+    case Place::kOldRevision:
+    case Place::kFreeSpace:
+    case Place::kWal:
+      break;
+  }
+  return true;
+}
+
 }  // namespace kekd

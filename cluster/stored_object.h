@@ -24,6 +24,8 @@ enum class Place {
 };
 
 absl::string_view ToString(Place place);  // "current", "pending", "old revision", …
+// Whether no API server reads what is found there any more.
+bool IsPast(Place place);
 
 // A value under its key. The views are valid during the call that hands it over.
 struct StoredObject {
@@ -44,6 +46,7 @@ struct Gap {
   std::string why;       // "its content does not fit its header"
   std::string cure;      // what to do about it; may be empty
   bool damaged = false;  // what is there is not what was once written, rather than out of reach
+  uint64_t count = 1;    // how many this one stands for
 };
 
 // What was read, and how it can be told from another.

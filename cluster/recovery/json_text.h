@@ -7,9 +7,6 @@
 
 namespace kekd {
 
-// Whether the bytes are UTF-8 (RFC 3629: shortest forms, no surrogates), and so may be JSON text.
-bool IsUtf8(absl::string_view bytes);
-
 // Appends a JSON string (RFC 8259, section 7) of a text that is UTF-8, with its quotes.
 void AppendJsonString(absl::string_view text, SecretBuilder& out);
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "base/secret_builder.h"
+#include "base/utf8.h"
 #include "base/wire_reader.h"
 #include "cluster/recovery/json_manifest.h"
 #include "cluster/recovery/json_text.h"

@@ -4,12 +4,14 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "cluster/etcd_client/etcd_client.h"
 #include "cluster/etcd_client/live_etcd_source.h"
 #include "cluster/etcd_file/etcd_files.h"
+#include "cluster/object_key.h"
 
 namespace kekd {
 namespace {
@@ -30,6 +32,39 @@ absl::Status CheckTls(const VerbArguments& given) {
   }
   if (given.Has(kCert) != given.Has(kKey)) {
     return absl::InvalidArgumentError(absl::StrCat("give ", kCert, " and ", kKey, " together"));
+  }
+  return absl::OkStatus();
+}
+
+// Whether more than kube-apiserver's --etcd-prefix is given: what its keys go on with.
+bool NamesMoreThanPrefix(absl::string_view prefix) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(prefix, '/', absl::SkipEmpty());
+  if (parts.empty()) return false;
+  const auto goes_on = [](absl::string_view part) {
+    return NamesResource(part) || absl::StrContains(part, '.');
+  };
+  if (NamesResource(parts.back())) return true;
+  for (const std::string& usual : ReadRange().prefixes) {
+    if (parts.size() > 1 && absl::StartsWith(prefix, usual) && goes_on(parts[1])) return true;
+  }
+  return false;
+}
+
+// The resource of an object is what comes after the prefix: below a wrong one it is another, and a
+// rule of a policy finds none.
+absl::Status CheckPrefixes(const std::vector<std::string>& prefixes) {
+  for (const std::string& prefix : prefixes) {
+    if (NamesMoreThanPrefix(prefix)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(kPrefix, " ", prefix,
+                       " goes on with a resource: give only what all keys begin with "
+                       "(kube-apiserver's --etcd-prefix, such as /registry)"));
+    }
+    for (const std::string& other : prefixes) {
+      if (&other == &prefix || !absl::StartsWith(prefix, other)) continue;
+      return absl::InvalidArgumentError(absl::StrCat(kPrefix, " ", prefix, " lies below ", kPrefix,
+                                                     " ", other, ": give only one of them"));
+    }
   }
   return absl::OkStatus();
 }
@@ -94,6 +129,7 @@ absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given) {
     }
     place.prefixes.push_back(prefix.back() == '/' ? prefix : absl::StrCat(prefix, "/"));
   }
+  KEKD_RETURN_IF_ERROR(CheckPrefixes(place.prefixes));
   return place;
 }
 

@@ -18,6 +18,7 @@
 #include "kms/ctl/report_signature.h"
 #include "kms/ctl/scan_keys.h"
 #include "kms/ctl/scan_output.h"
+#include "kms/ctl/scan_status.h"
 #include "kms/ctl/terminal.h"
 
 namespace kekd {
@@ -75,29 +76,41 @@ absl::StatusOr<ScanReport> ReadAll(const CommandContext& context, const ScanVerb
   range.history = verb.history;
   Scanner scanner({.prefixes = range.prefixes,
                    .catalog = keys.catalog.empty() ? nullptr : &keys.catalog,
+                   .foreign_providers = verb.foreign_providers,
                    .opener = opener});
   Progress progress({.what = "scanning", .style = context.progress});
-  KEKD_ASSIGN_OR_RETURN(
-      SourceFacts facts,
-      etcd->Read(
-          range, [&](const StoredObject& object) { return scanner.Visit(object); },
-          [&](uint64_t done, uint64_t total) { progress.Update(done, total); }));
-  return std::move(scanner).Finish(std::move(facts));
+  absl::StatusOr<SourceFacts> facts = etcd->Read(
+      range, [&](const StoredObject& object) { return scanner.Visit(object); },
+      [&](uint64_t done, uint64_t total) { progress.Update(done, total); });
+  if (!facts.ok()) {
+    // A file that is in use or not there is a matter of what was named; a server's answer is not.
+    return verb.etcd.endpoints.empty() ? facts.status() : NothingProven(facts.status());
+  }
+  return std::move(scanner).Finish(*std::move(facts));
 }
 
 // The gravest of what was found, and what to say about it.
 void Judge(const ScanOutcome& outcome, CommandResult& result) {
   const ScanReport& report = outcome.report;
   const uint64_t untried = UntriedObjects(report);
-  if (!report.complete()) {
+  const auto unproven = [&](const std::string& why) {
     result.exit_code = kExitUnreachable;
-    result.note = Join(result.note, "not everything could be read: nothing is proven of the rest");
+    result.note = Join(result.note, why);
+  };
+  if (!report.complete()) {
+    unproven("not everything could be read: nothing is proven of the rest");
   }
   if (untried != 0) {
-    result.exit_code = kExitUnreachable;
-    result.note = Join(result.note, absl::StrCat(untried,
-                                                 " objects could not be tried, as their "
-                                                 "key could not be had"));
+    unproven(absl::StrCat(untried,
+                          " objects could not be tried, as their key could not be had: these may "
+                          "be the wrong keys; --foreign-provider NAME leaves out what another "
+                          "plugin encrypted"));
+  }
+  if (report.opened && OpenedObjects(report) == 0) {
+    unproven("not one object was opened: that these keys open anything is not proven");
+  }
+  if (outcome.policy && outcome.result.verdict == PolicyVerdict::kNotProven) {
+    unproven("the policy is not proven to be met");
   }
   if (outcome.policy && outcome.result.verdict == PolicyVerdict::kViolated) {
     result.exit_code = kExitFailure;
@@ -112,17 +125,43 @@ void Judge(const ScanOutcome& outcome, CommandResult& result) {
   }
 }
 
-}  // namespace
+// A keyring that is missing keeps the policy from being proven if it speaks of keyrings; else the
+// scan says less than it could.
+void NoteMissing(const ScanKeys& keys, ScanOutcome& outcome, CommandResult& result) {
+  const bool needs_keyrings = outcome.policy && outcome.policy->NeedsKeyrings();
+  for (const Gap& gap : keys.missing) {
+    if (needs_keyrings) {
+      outcome.report.keyrings_missing = true;
+      outcome.report.facts.gaps.push_back(gap);
+    } else {
+      result.note = Join(result.note, absl::StrCat(gap.what, ": ", gap.why));
+    }
+  }
+}
 
-absl::StatusOr<CommandResult> Scan(const CommandContext& context, const ScanVerb& verb) {
+// What was named and is not there is a matter of the command line, and what is wrong with the files
+// of keyrings is not.
+absl::StatusOr<ScanKeys> LoadKeys(const CommandContext& context, const ScanVerb& verb) {
+  absl::StatusOr<ScanKeys> keys =
+      verb.decrypt ? LoadOpenKeys(context, verb.keys) : LoadKeyIds(context, verb.keys);
+  if (keys.ok()) return keys;
+  const bool names_nothing =
+      absl::IsNotFound(keys.status()) &&
+      (!verb.keys.backup.empty() || context.config == nullptr ||
+       (!context.keyring.empty() && !context.config->FindKeyring(context.keyring).ok()));
+  if (names_nothing) return keys;
+  return NothingProven(keys.status());
+}
+
+absl::StatusOr<CommandResult> ScanAll(const CommandContext& context, const ScanVerb& verb) {
   ScanOutcome outcome;
   if (!verb.policy.empty()) {
     KEKD_ASSIGN_OR_RETURN(outcome.policy, ScanPolicy::Parse(verb.policy));
   }
   KEKD_RETURN_IF_ERROR(CheckFiles(*context.fs, verb));
-  KEKD_ASSIGN_OR_RETURN(ScanKeys keys, verb.decrypt ? LoadOpenKeys(context, verb.keys)
-                                                    : LoadKeyIds(context, verb.keys));
-  if (outcome.policy && outcome.policy->NeedsKeyrings() && keys.catalog.empty()) {
+  KEKD_ASSIGN_OR_RETURN(const ScanKeys keys, LoadKeys(context, verb));
+  if (outcome.policy && outcome.policy->NeedsKeyrings() && keys.catalog.empty() &&
+      keys.missing.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the policy speaks of keys of these keyrings, and none could be read: ", keys.note));
   }
@@ -134,10 +173,12 @@ absl::StatusOr<CommandResult> Scan(const CommandContext& context, const ScanVerb
                         ReadAll(context, verb, keys, verb.decrypt ? &opener : nullptr));
   outcome.end = absl::Now();
   outcome.keys_from = keys.from;
-  if (outcome.policy) outcome.result = outcome.policy->Evaluate(outcome.report);
-
+  outcome.foreign_providers = verb.foreign_providers;
   CommandResult result;
   result.note = keys.note;
+  NoteMissing(keys, outcome, result);
+  if (outcome.policy) outcome.result = outcome.policy->Evaluate(outcome.report);
+
   const std::string json = ScanJson(outcome);
   result.output = context.format == OutputFormat::kJson ? json : ScanTable(outcome, context.colors);
   Judge(outcome, result);
@@ -146,6 +187,14 @@ absl::StatusOr<CommandResult> Scan(const CommandContext& context, const ScanVerb
     KEKD_RETURN_IF_ERROR(ReplaceFileDurably(*context.fs, verb.metrics,
                                             AsBytes(ScanMetrics(outcome)), {.mode = kMetricsMode}));
   }
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<CommandResult> Scan(const CommandContext& context, const ScanVerb& verb) {
+  absl::StatusOr<CommandResult> result = ScanAll(context, verb);
+  if (!result.ok()) return NeverViolated(result.status());
   return result;
 }
 

@@ -1,16 +1,18 @@
+#include <map>
+
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "kms/config/version.h"
 #include "kms/ctl/json_parts.h"
 #include "kms/ctl/scan_output.h"
+#include "kms/ctl/table.h"
 
 namespace kekd {
 namespace {
 
 std::string Text(absl::string_view text) { return std::string(text); }
 
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
-}
+std::string TimeText(absl::Time time) { return FormatMillis(absl::ToUnixMillis(time)); }
 
 Json SourceObject(const SourceFacts& facts) {
   Json gaps = Json::array();
@@ -18,7 +20,8 @@ Json SourceObject(const SourceFacts& facts) {
     gaps.push_back({{"what", gap.what},
                     {"why", gap.why},
                     {"cure", TextOrNull(gap.cure)},
-                    {"damaged", gap.damaged}});
+                    {"damaged", gap.damaged},
+                    {"count", gap.count}});
   }
   return {{"kind", facts.kind},
           {"name", facts.name},
@@ -90,21 +93,33 @@ Json PolicyObject(const ScanOutcome& outcome) {
   return {{"verdict", Text(ToString(outcome.result.verdict))},
           {"rules", std::move(rules)},
           {"violations", std::move(violations)},
-          {"noneFound", outcome.result.none_found}};
+          {"noneFound", outcome.result.none_found},
+          {"untold", outcome.result.untold}};
 }
 
-// The value of a label, escaped as the text format wants it. No UTF-8 is expected of keys in etcd.
+// The value of a label: ASCII, whatever bytes etcd has, different for different bytes, and escaped
+// once more as the text format wants it.
 std::string Label(absl::string_view text) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : absl::CHexEscape(text)) {
     if (c == '\\' || c == '"') out.push_back('\\');
-    if (c == '\n') {
-      out.append("\\n");
-    } else {
-      out.push_back(static_cast<unsigned char>(c) < 0x80 ? c : '?');
-    }
+    out.push_back(c);
   }
   return out;
+}
+
+std::string Series(const ScanGroup& group) {
+  return absl::StrCat("kekd_scan_objects{resource=\"", Label(group.resource), "\",place=\"",
+                      ToString(group.place), "\",stored_as=\"", ToString(group.kind),
+                      "\",provider=\"", Label(group.name), "\",key_id=\"", Label(group.key_id),
+                      "\",state=\"",
+                      group.freshness == Freshness::kNone ? "" : ToString(group.freshness), "\"}");
+}
+
+uint64_t CountGaps(const SourceFacts& facts) {
+  uint64_t count = 0;
+  for (const Gap& gap : facts.gaps) count += gap.count;
+  return count;
 }
 
 }  // namespace
@@ -119,11 +134,14 @@ std::string ScanJson(const ScanOutcome& outcome) {
                      {"end", TimeText(outcome.end)},
                      {"source", SourceObject(report.facts)},
                      {"keys", outcome.keys_from},
+                     {"foreignProviders", outcome.foreign_providers},
                      {"decrypted", report.opened},
-                     {"complete", report.complete() && UntriedObjects(report) == 0},
+                     {"complete", report.complete() && UntriedObjects(report) == 0 &&
+                                      !(report.opened && OpenedObjects(report) == 0)},
                      {"groups", std::move(groups)},
                      {"damaged", FindingsObject(report.damaged)},
                      {"undecodable", FindingsObject(report.undecodable)},
+                     {"past", FindingsObject(report.past)},
                      {"untried", UntriedObjects(report)},
                      {"policy", outcome.policy ? PolicyObject(outcome) : Json(nullptr)}};
   return Dump(json);
@@ -134,21 +152,17 @@ std::string ScanMetrics(const ScanOutcome& outcome) {
   std::string text =
       "# HELP kekd_scan_objects Values in etcd by how they are stored.\n"
       "# TYPE kekd_scan_objects gauge\n";
-  for (const ScanGroup& group : report.groups) {
-    absl::StrAppend(&text, "kekd_scan_objects{resource=\"", Label(group.resource), "\",place=\"",
-                    ToString(group.place), "\",stored_as=\"", ToString(group.kind),
-                    "\",provider=\"", Label(group.name), "\",key_id=\"", Label(group.key_id),
-                    "\",state=\"",
-                    group.freshness == Freshness::kNone ? "" : ToString(group.freshness), "\"} ",
-                    group.objects, "\n");
-  }
+  // Names that were cut, and resources with a dot, may be the same though their groups are not.
+  std::map<std::string, uint64_t> series;
+  for (const ScanGroup& group : report.groups) series[Series(group)] += group.objects;
+  for (const auto& [name, objects] : series) absl::StrAppend(&text, name, " ", objects, "\n");
   const auto add = [&](absl::string_view name, absl::string_view help, const auto& value) {
     absl::StrAppend(&text, "# HELP ", name, " ", help, "\n# TYPE ", name, " gauge\n", name, " ",
                     value, "\n");
   };
   add("kekd_scan_damaged_objects", "Objects that no API server can read.", DamagedObjects(report));
   add("kekd_scan_untried_objects", "Objects whose key could not be had.", UntriedObjects(report));
-  add("kekd_scan_gaps", "Parts that could not be read.", report.facts.gaps.size());
+  add("kekd_scan_gaps", "Parts that could not be read.", CountGaps(report.facts));
   if (outcome.policy) {
     add("kekd_scan_policy_met", "1 if the policy is met, 0 if it is violated or not proven.",
         outcome.result.verdict == PolicyVerdict::kMet ? 1 : 0);

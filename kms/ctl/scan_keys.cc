@@ -66,8 +66,10 @@ absl::StatusOr<ScanKeys> LoadKeyIds(const CommandContext& context, const KeysFro
     const absl::StatusOr<admin::v1::Keyring> keyring =
         ReadKeyring(*context.fs, *context.config, *config, context.now + kVerbTime);
     if (!keyring.ok()) {
-      absl::StrAppend(&keys.note, keys.note.empty() ? "" : "\n", "keyring ", config->name,
-                      " can't be compared with: ", keyring.status().message());
+      keys.missing.push_back(
+          {.what = absl::StrCat("keyring ", config->name),
+           .why = absl::StrCat("its key ids can't be compared with: ", keyring.status().message()),
+           .cure = "start kekd, or scan as a user who may read its files"});
       continue;
     }
     AddTo(keys.catalog, *keyring);

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "cluster/key_catalog.h"
+#include "cluster/stored_object.h"
 #include "keystore/open_keyring.h"
 #include "kms/ctl/commands.h"
 #include "kms/ctl/verbs.h"
@@ -18,11 +19,12 @@ struct ScanKeys {
   KeyCatalog catalog;
   std::vector<std::shared_ptr<const OpenKeyring>> keyrings;  // open; LoadOpenKeys only
   std::vector<std::string> from;  // "keyring prod", "backup /mnt/prod.backup"
-  std::string note;               // why a configured keyring is not among them, or empty
+  std::vector<Gap> missing;       // configured keyrings that could not be read; LoadKeyIds only
+  std::string note;               // why there are none at all though none is missing, or empty
 };
 
 // The key ids of a backup, or of the configured keyrings (all, or the one of --keyring): from kekd,
-// or from the files if it is not running. A keyring that can't be read is left out and noted, as a
+// or from the files if it is not running. A keyring that can't be read is named as missing, as a
 // scan is worth something without it. Needs no configuration.
 absl::StatusOr<ScanKeys> LoadKeyIds(const CommandContext& context, const KeysFrom& from);
 

@@ -12,17 +12,18 @@ namespace {
 // More are in the JSON.
 constexpr size_t kShownFindings = 20;
 
-bool IsNow(Place place) { return place == Place::kCurrent || place == Place::kPending; }
-
 struct State {
   std::string text;
   Tone tone = Tone::kPlain;
 };
 
+// What etcd remembers is read by nobody.
+Tone DamageTone(const ScanGroup& group) { return IsPast(group.place) ? Tone::kPlain : Tone::kBad; }
+
 State StateOf(const ScanGroup& group) {
   if (group.never_encrypted) return {"never encrypted", Tone::kPlain};
   if (group.undecodable != 0) {
-    return {absl::StrCat(group.undecodable, " undecodable"), Tone::kBad};
+    return {absl::StrCat(group.undecodable, " undecodable"), DamageTone(group)};
   }
   if (group.kind == StorageKind::kPlaintext) return {"plaintext", Tone::kWarning};
   switch (group.freshness) {
@@ -61,7 +62,7 @@ State OpenedOf(const ScanGroup& group) {
   const uint64_t damaged = group.outcome(OpenOutcome::kDamaged);
   const uint64_t untried =
       group.outcome(OpenOutcome::kUnavailable) + group.outcome(OpenOutcome::kUnknownKey);
-  if (damaged != 0) return {absl::StrCat(damaged, " DAMAGED"), Tone::kBad};
+  if (damaged != 0) return {absl::StrCat(damaged, " DAMAGED"), DamageTone(group)};
   if (untried != 0) return {absl::StrCat(untried, " not opened"), Tone::kWarning};
   if (opened != 0) return {"all", Tone::kGood};
   return {"-", Tone::kPlain};
@@ -89,10 +90,10 @@ std::string GroupTable(const ScanReport& report, Colors colors) {
   return table.ToString(colors);
 }
 
-std::string Findings(const ScanFindings& findings, absl::string_view title, Colors colors) {
+std::string Findings(const ScanFindings& findings, absl::string_view title, Tone tone,
+                     Colors colors) {
   if (findings.total == 0) return "";
-  std::string text =
-      absl::StrCat("\n", Painted(title, Tone::kBad, colors), ": ", findings.total, "\n");
+  std::string text = absl::StrCat("\n", Painted(title, tone, colors), ": ", findings.total, "\n");
   const size_t shown = std::min(findings.first.size(), kShownFindings);
   for (size_t i = 0; i < shown; ++i) {
     const ScanFinding& finding = findings.first[i];
@@ -130,11 +131,16 @@ std::string Policy(const ScanOutcome& outcome, Colors colors) {
     absl::StrAppend(
         &text, "  ", Printable(violation.resource), " must be ", ToString(violation.level), ": ",
         violation.objects, " ", Printable(violation.what),
-        IsNow(violation.place) ? "" : absl::StrCat(" (", ToString(violation.place), ")"),
+        !IsPast(violation.place) ? "" : absl::StrCat(" (", ToString(violation.place), ")"),
         ", such as ", Printable(violation.example_key), "\n");
   }
   for (const std::string& resource : result.none_found) {
-    absl::StrAppend(&text, "  there are no ", Printable(resource), "\n");
+    absl::StrAppend(&text, "  there are no ", resource == "*" ? "objects" : Printable(resource),
+                    resource == "*" ? " at all\n" : ": is the name right?\n");
+  }
+  if (result.untold != 0) {
+    absl::StrAppend(&text, "  of ", result.untold,
+                    " values that etcd remembers it can't be told whether they are in clear\n");
   }
   return text;
 }
@@ -157,8 +163,7 @@ std::string Remembered(const ScanReport& report) {
   add(Place::kOldRevision, "'etcdctl compact REVISION' lets go of them");
   add(Place::kFreeSpace, "'etcdctl defrag', after compaction, rewrites the file without them");
   add(Place::kWal,
-      "etcd keeps 5 old segments of 64 MB; they go as it writes on and takes snapshots, or when "
-      "the "
+      "etcd keeps 5 segments of 64 MB; they go as it writes on and takes snapshots, or when the "
       "member is removed and added again with an empty folder");
   if (text.empty()) return text;
   return absl::StrCat("\nwhat etcd still remembers\n", text,
@@ -167,7 +172,7 @@ std::string Remembered(const ScanReport& report) {
 }
 
 std::string WaysOut(const ScanReport& report) {
-  if (report.damaged.total == 0) return "";
+  if (DamagedObjects(report) == 0) return "";
   return "\nways out of damage\n"
          "  write the object again from its manifest or from a snapshot in which it opens "
          "('kekctl scan --decrypt --snapshot', 'kekctl recover')\n"
@@ -196,7 +201,7 @@ std::string Head(const ScanOutcome& outcome) {
 uint64_t DamagedObjects(const ScanReport& report) {
   uint64_t count = 0;
   for (const ScanGroup& group : report.groups) {
-    if (!IsNow(group.place)) continue;
+    if (IsPast(group.place)) continue;
     const uint64_t damaged = group.outcome(OpenOutcome::kDamaged);
     count += report.opened && group.kind == StorageKind::kKmsV2 ? damaged : group.undecodable;
   }
@@ -206,11 +211,16 @@ uint64_t DamagedObjects(const ScanReport& report) {
 uint64_t UntriedObjects(const ScanReport& report) {
   uint64_t count = 0;
   for (const ScanGroup& group : report.groups) {
-    if (!IsNow(group.place)) continue;
-    count += group.outcome(OpenOutcome::kUnavailable);
-    if (group.freshness != Freshness::kForeignProvider) {
-      count += group.outcome(OpenOutcome::kUnknownKey);
-    }
+    if (IsPast(group.place)) continue;
+    count += group.outcome(OpenOutcome::kUnavailable) + group.outcome(OpenOutcome::kUnknownKey);
+  }
+  return count;
+}
+
+uint64_t OpenedObjects(const ScanReport& report) {
+  uint64_t count = 0;
+  for (const ScanGroup& group : report.groups) {
+    if (!IsPast(group.place)) count += group.outcome(OpenOutcome::kOpened);
   }
   return count;
 }
@@ -218,8 +228,11 @@ uint64_t UntriedObjects(const ScanReport& report) {
 std::string ScanTable(const ScanOutcome& outcome, Colors colors) {
   const ScanReport& report = outcome.report;
   return absl::StrCat(Head(outcome), GroupTable(report, colors),
-                      Findings(report.damaged, "damaged", colors),
-                      Findings(report.undecodable, "undecodable", colors), WaysOut(report),
+                      Findings(report.damaged, "damaged", Tone::kBad, colors),
+                      Findings(report.undecodable, "undecodable", Tone::kBad, colors),
+                      WaysOut(report),
+                      Findings(report.past, "unreadable in what etcd remembers, which nobody reads",
+                               Tone::kPlain, colors),
                       Remembered(report), Gaps(report.facts, colors), Policy(outcome, colors));
 }
 

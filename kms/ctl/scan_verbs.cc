@@ -37,6 +37,7 @@ absl::StatusOr<Verb> ReadScan(const VerbArguments& given) {
   verb.history = given.Has("--history");
   verb.decrypt = given.Has("--decrypt");
   KEKD_ASSIGN_OR_RETURN(verb.keys, ReadKeysFrom(given));
+  verb.foreign_providers = given.All("--foreign-provider");
   verb.policy = given.All("--policy");
   verb.report = given.Text("--report");
   verb.signing_key = given.Text("--signing-key");
@@ -82,13 +83,19 @@ VerbSection ScanVerbs() {
                   "API server and no key is needed, and nothing is changed.\n\n"
                   "With --history also what etcd still remembers: old revisions, and of files the "
                   "remains in their free pages and in the write-ahead log. With --decrypt every "
-                  "object that is encrypted under these keyrings is opened, and damaged ones are "
-                  "listed.\n\n"
+                  "object of KMS v2 is opened, except those of providers that are named as not "
+                  "kekd's, and damaged ones are listed.\n\n"
                   "Exits with 1 if the policy is violated, with 5 if something is damaged, and "
-                  "with 4 if not everything could be read or tried: then nothing is proven.",
+                  "with 4 if not everything could be read or opened, or the policy speaks of what "
+                  "is not there: then nothing is proven.",
               .options = WithOpeningOptions(WithEtcdOptions(
                   {{.name = "--history", .help = "also what etcd still remembers"},
                    {.name = "--decrypt", .help = "prove that each object opens with its key"},
+                   {.name = "--foreign-provider",
+                    .value = "NAME",
+                    .help = "a KMS v2 provider that is not kekd: what it encrypted is not to be "
+                            "opened; once for each",
+                    .repeatable = true},
                    {.name = "--policy",
                     .value = "RESOURCE=LEVEL",
                     .help =

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/utf8.h"
 
 namespace kekd {
 namespace {
@@ -18,17 +19,24 @@ size_t Width(absl::string_view text) {
   }));
 }
 
-// The bytes of the first character if it is UTF-8 and no control character; else 0.
+// Characters that make a terminal show what follows in another order than it is in (Unicode, annex
+// 9), and so a name for what it is not.
+bool TurnsText(absl::string_view character) {
+  const auto within = [&](absl::string_view first, absl::string_view last) {
+    return character >= first && character <= last;
+  };
+  return character == "\u061c" || within("\u200e", "\u200f") || within("\u202a", "\u202e") ||
+         within("\u2066", "\u2069");
+}
+
+// The bytes of the first character if it is UTF-8 and does nothing but stand for itself; else 0.
 size_t PrintableCharacter(absl::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  if (byte(0) < 0x80) return byte(0) >= 0x20 && byte(0) != 0x7f ? 1 : 0;
-  const size_t size = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
-  if (byte(0) < 0xc2 || byte(0) > 0xf4 || text.size() < size) return 0;
-  for (size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
+  const size_t size = Utf8CharacterBytes(text);
+  const absl::string_view character = text.substr(0, size);
+  if (size == 1) return character >= " " && character != "\x7f" ? 1 : 0;
   // U+0080 to U+009F are control characters too: U+009B does what ESC [ does.
-  return byte(0) == 0xc2 && byte(1) < 0xa0 ? 0 : size;
+  const bool is_control = size == 2 && character >= "\xc2\x80" && character <= "\xc2\x9f";
+  return is_control || TurnsText(character) ? 0 : size;
 }
 
 }  // namespace

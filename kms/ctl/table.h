@@ -32,7 +32,8 @@ class Table final {
   std::map<std::pair<size_t, size_t>, Tone> tones_;  // by row and column
 };
 
-// The text with its control characters and bytes that are no UTF-8 escaped.
+// The text with its control characters, those that change the direction of text, and bytes that
+// are no UTF-8 escaped.
 std::string Printable(absl::string_view text);
 
 // RFC 3339 in UTC, to the second; empty for 0, which stands for "never".

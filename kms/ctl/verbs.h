@@ -120,10 +120,11 @@ struct ScanVerb {
   bool history = false;
   bool decrypt = false;
   KeysFrom keys;
-  std::vector<std::string> policy;  // "RESOURCE=LEVEL"
-  std::string report;               // a new file for the report; empty: none
-  std::string signing_key;          // of the report; empty: it is not signed
-  std::string metrics;              // a file for Prometheus' textfile collector; empty: none
+  std::vector<std::string> foreign_providers;  // of KMS v2, that are not kekd
+  std::vector<std::string> policy;             // "RESOURCE=LEVEL"
+  std::string report;                          // a new file for the report; empty: none
+  std::string signing_key;                     // of the report; empty: it is not signed
+  std::string metrics;  // a file for Prometheus' textfile collector; empty: none
 };
 struct RecoverVerb {
   EtcdPlace etcd;

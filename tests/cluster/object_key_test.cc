@@ -50,8 +50,8 @@ TEST(ObjectKeyTest, TakesKeysApart) {
       // Known to have no namespace: a name with more parts than it should have stays whole.
       {"/registry/minions/a/b", "nodes", "", "a/b"},
       {"/registry/secrets/ns/a/b", "secrets", "ns", "a/b"},
+      {"/registry/health", "health", "", ""},
       // No resource.
-      {"/registry/health", "(unknown)", "", "health"},
       {"/registry//x", "(unknown)", "", "/x"},
       {"/registry/", "(unknown)", "", ""},
       {"/elsewhere/secrets/ns/x", "(unknown)", "", "/elsewhere/secrets/ns/x"},
@@ -109,6 +109,25 @@ TEST(EtcdKeysOfTest, LeadsBackToTheKey) {
   }
   EXPECT_THAT(EtcdKeysOf("services/default/web", prefixes),
               ::testing::Contains("/registry/services/specs/default/web"));
+}
+
+TEST(ObjectKeyTest, KineKeepsOneKeyOfItsOwnInClear) {
+  const std::vector<std::string> prefixes = {"/registry/"};
+  const ObjectKey health = ParseObjectKey("/registry/health", prefixes);
+  EXPECT_TRUE(health.never_encrypted);
+  EXPECT_EQ(ResourceName(health), "health");
+  for (const char* key : {"/registry/health/", "/registry/health/a", "/registry/healthz"}) {
+    EXPECT_FALSE(ParseObjectKey(key, prefixes).never_encrypted) << key;
+  }
+}
+
+TEST(ObjectKeyTest, KnowsPartsThatNameAResource) {
+  for (const char* part : {"secrets", "configmaps", "pods", "services", "minions", "nodes"}) {
+    EXPECT_TRUE(NamesResource(part)) << part;
+  }
+  for (const char* part : {"", "registry", "kubernetes.io", "secret", "specs"}) {
+    EXPECT_FALSE(NamesResource(part)) << part;
+  }
 }
 
 }  // namespace

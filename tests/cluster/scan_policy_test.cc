@@ -120,7 +120,9 @@ TEST(ScanPolicyTest, EachLevelDemandsMore) {
     EXPECT_EQ(Offence("secrets=ours", c.group), c.ours) << ToString(c.group.freshness);
     EXPECT_EQ(Offence("secrets=primary", c.group), c.primary) << ToString(c.group.freshness);
     EXPECT_EQ(Offence("*=primary", c.group), c.primary);
-    EXPECT_EQ(Offence("pods=primary", c.group), "");
+    const PolicyResult others = Evaluate({"pods=primary"}, Report({c.group}));
+    EXPECT_EQ(others.verdict, PolicyVerdict::kNotProven);
+    EXPECT_THAT(others.violations, IsEmpty());
   }
 }
 
@@ -146,11 +148,12 @@ TEST(ScanPolicyTest, OfThePastOnlyPlaintextCounts) {
       EXPECT_EQ(Offence(rule, plain), "in clear");
     }
     for (ScanGroup group :
-         {Group("secrets", StorageKind::kAesCbc), Group("secrets", StorageKind::kUnrecognised),
-          KmsV2("secrets", Freshness::kForeignProvider)}) {
+         {Group("secrets", StorageKind::kAesCbc), KmsV2("secrets", Freshness::kForeignProvider)}) {
       group.place = place;
       group.undecodable = 1;
-      EXPECT_EQ(Offence("secrets=primary", group), "");
+      const PolicyResult result =
+          Evaluate({"secrets=primary"}, Report({group, KmsV2("secrets", Freshness::kPrimary)}));
+      EXPECT_EQ(result.verdict, PolicyVerdict::kMet);
     }
   }
   ScanGroup pending = Group("secrets", StorageKind::kAesCbc);
@@ -171,14 +174,62 @@ TEST(ScanPolicyTest, NamedRuleStandsForTheWildcard) {
 TEST(ScanPolicyTest, WhatIsNeverEncryptedIsExempt) {
   ScanGroup leases = Group("masterleases", StorageKind::kPlaintext);
   leases.never_encrypted = true;
-  EXPECT_EQ(Offence("*=encrypted", leases), "");
+  const PolicyResult result =
+      Evaluate({"*=encrypted"}, Report({leases, KmsV2("secrets", Freshness::kNone)}));
+  EXPECT_EQ(result.verdict, PolicyVerdict::kMet);
+}
+
+TEST(ScanPolicyTest, RuleAboutNothingIsNotProven) {
+  const auto none_found = [](const std::vector<std::string>& rules, const ScanReport& report) {
+    const PolicyResult result = Evaluate(rules, report);
+    EXPECT_EQ(result.verdict,
+              result.none_found.empty() ? PolicyVerdict::kMet : PolicyVerdict::kNotProven);
+    return result.none_found;
+  };
+  EXPECT_THAT(none_found({"*=encrypted"}, Report({})), ElementsAre("*"));
+  ScanGroup leases = Group("masterleases", StorageKind::kPlaintext);
+  leases.never_encrypted = true;
+  EXPECT_THAT(none_found({"*=encrypted"}, Report({leases})), ElementsAre("*"));
+  ScanGroup past = KmsV2("secrets", Freshness::kNone);
+  past.place = Place::kOldRevision;
+  EXPECT_THAT(none_found({"secrets=kms", "*=kms"}, Report({past})), ElementsAre("secrets", "*"));
+  const ScanReport secrets = Report({KmsV2("secrets", Freshness::kNone)});
+  EXPECT_THAT(none_found({"secret=kms"}, secrets), ElementsAre("secret"));
+  EXPECT_THAT(none_found({"secrets=kms", "*=encrypted"}, secrets), IsEmpty());
+}
+
+TEST(ScanPolicyTest, KeyOfAKeyringThatIsMissingIsNoViolation) {
+  for (const Freshness freshness :
+       {Freshness::kNone, Freshness::kUnknownKey, Freshness::kForeignProvider}) {
+    ScanReport report = Report({KmsV2("secrets", freshness)});
+    report.keyrings_missing = true;
+    report.facts.gaps.push_back({"keyring other", "it is locked", ""});
+    for (const char* rule : {"secrets=ours", "secrets=primary"}) {
+      EXPECT_EQ(Evaluate({rule}, report).verdict, PolicyVerdict::kNotProven);
+    }
+    report.groups.push_back(KmsV2("secrets", Freshness::kStale));
+    EXPECT_EQ(Evaluate({"secrets=primary"}, report).verdict, PolicyVerdict::kViolated);
+  }
+}
+
+TEST(ScanPolicyTest, RemainsThatCanNotBeToldLeaveTheirResourceUnproven) {
+  for (const Place place : {Place::kOldRevision, Place::kFreeSpace, Place::kWal}) {
+    ScanGroup rest = Group("secrets", StorageKind::kUnrecognised, 3);
+    rest.place = place;
+    const ScanReport report = Report(
+        {KmsV2("secrets", Freshness::kPrimary), rest, KmsV2("configmaps", Freshness::kPrimary)});
+    const PolicyResult result = Evaluate({"secrets=encrypted"}, report);
+    EXPECT_EQ(result.verdict, PolicyVerdict::kNotProven);
+    EXPECT_EQ(result.untold, 3u);
+    EXPECT_EQ(Evaluate({"configmaps=encrypted"}, report).verdict, PolicyVerdict::kMet);
+  }
 }
 
 TEST(ScanPolicyTest, SaysWhatItDidNotFind) {
   const PolicyResult result = Evaluate({"pods=kms", "secrets=kms", "*=encrypted"},
                                        Report({KmsV2("secrets", Freshness::kNone)}));
-  EXPECT_EQ(result.verdict, PolicyVerdict::kMet);
-  EXPECT_THAT(result.none_found, ElementsAre("pods", "*"));
+  EXPECT_EQ(result.verdict, PolicyVerdict::kNotProven);
+  EXPECT_THAT(result.none_found, ElementsAre("pods"));
 }
 
 TEST(ScanPolicyTest, GapLeavesItUnproven) {

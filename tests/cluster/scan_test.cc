@@ -63,9 +63,6 @@ TEST(ScanTest, CountsByResourcePlaceAndProvider) {
   EXPECT_EQ(report.groups[2].example_key, "/registry/secrets/a/1");
   EXPECT_EQ(report.groups[3].name, "other");
   EXPECT_EQ(report.groups[4].place, Place::kFreeSpace);
-  EXPECT_EQ(report.total(Place::kCurrent).objects, 5u);
-  EXPECT_EQ(report.total(Place::kFreeSpace).objects, 1u);
-  EXPECT_EQ(report.total(Place::kWal).objects, 0u);
   EXPECT_EQ(report.facts.revision, 99);
   EXPECT_TRUE(report.complete());
   EXPECT_FALSE(report.keyrings);
@@ -111,14 +108,60 @@ TEST(ScanTest, TellsOurKeysFromOthers) {
   EXPECT_EQ(Find(report, "stale", StorageKind::kKmsV2)->key->version, 2u);
 }
 
-TEST(ScanTest, ProviderMayBeNamedAsOurs) {
+TEST(ScanTest, NamedProviderIsForeignUnlessItsKeyLooksLikeOurs) {
   const TestClusterRing ring;
   KeyCatalog catalog;
   catalog.Add(ring.keyring());
-  Scanner scanner({.catalog = &catalog, .providers = {"kekd"}});
-  Visit(scanner, "/registry/secrets/a/1", ObjectFields().Value("kekd"));
+  Scanner scanner({.catalog = &catalog, .foreign_providers = {"kekd"}});
+  Visit(scanner, "/registry/ours/a/1", ObjectFields{.key_id = ring.KeyIdOf(3)}.Value("kekd"));
+  Visit(scanner, "/registry/foreign/a/1", ObjectFields().Value("kekd"));
+  Visit(scanner, "/registry/newer/a/1",
+        ObjectFields{.key_id = "prod.9.00112233445566778899aabbccddeeff"}.Value("kekd"));
   const ScanReport report = std::move(scanner).Finish({});
-  EXPECT_EQ(report.groups[0].freshness, Freshness::kUnknownKey);
+  const auto of = [&](absl::string_view resource) {
+    return Find(report, resource, StorageKind::kKmsV2)->freshness;
+  };
+  EXPECT_EQ(of("ours"), Freshness::kPrimary);
+  EXPECT_EQ(of("foreign"), Freshness::kForeignProvider);
+  EXPECT_EQ(of("newer"), Freshness::kUnknownKey);
+}
+
+TEST(ScanTest, NoKeyUnderThePrefixIsAGap) {
+  SourceFacts facts;
+  facts.other_keys = 12;
+  const auto gaps = [&](absl::Span<const Place> places) {
+    Scanner scanner({.prefixes = {"/one/", "/two/"}});
+    for (const Place place : places) Visit(scanner, "/one/secrets/a/1", "{}", place);
+    return std::move(scanner).Finish(facts).facts.gaps;
+  };
+  ASSERT_EQ(gaps({}).size(), 1u);
+  EXPECT_EQ(gaps({})[0].why, "no key begins with /one/ or /two/");
+  EXPECT_THAT(gaps({})[0].cure, HasSubstr("--prefix"));
+  EXPECT_EQ(gaps({Place::kWal}).size(), 1u);
+  EXPECT_TRUE(gaps({Place::kWal, Place::kPending}).empty());
+  facts.other_keys = 0;
+  EXPECT_TRUE(gaps({}).empty()) << "an etcd with nothing in it";
+}
+
+TEST(ScanTest, HealthKeyOfKineIsNoPlaintextOfAnyOther) {
+  Scanner scanner({});
+  Visit(scanner, "/registry/health", R"({"health":"true"})");
+  Visit(scanner, "/registry/health/a", "{}");
+  const ScanReport report = std::move(scanner).Finish({});
+  ASSERT_EQ(report.groups.size(), 2u);
+  EXPECT_FALSE(report.groups[0].never_encrypted);
+  EXPECT_TRUE(report.groups[1].never_encrypted);
+  EXPECT_EQ(report.groups[1].example_key, "/registry/health");
+}
+
+TEST(ScanTest, TellsThePastApart) {
+  Scanner scanner({});
+  Visit(scanner, "/registry/secrets/a/1", "", Place::kPending);
+  Visit(scanner, "/registry/secrets/a/1", "", Place::kOldRevision);
+  Visit(scanner, "/registry/secrets/a/2", "", Place::kWal);
+  const ScanReport report = std::move(scanner).Finish({});
+  EXPECT_EQ(report.undecodable.total, 1u);
+  EXPECT_EQ(report.past.total, 2u);
 }
 
 TEST(ScanTest, ListsWhatCanNotBeDecoded) {
@@ -163,7 +206,9 @@ TEST(ScanTest, HostileNamesFillNoMemory) {
   Visit(scanner, "/registry/masterleases/10.0.0.1", PlaintextProtobuf());
   const ScanReport report = std::move(scanner).Finish({});
   EXPECT_EQ(report.groups.size(), Scanner::kMaxGroups + 3);
-  EXPECT_EQ(report.total(Place::kCurrent).objects, 60'003u);
+  uint64_t objects = 0;
+  for (const ScanGroup& group : report.groups) objects += group.objects;
+  EXPECT_EQ(objects, 60'003u);
   const ScanGroup& others = *Find(report, ScanReport::kOtherResources, StorageKind::kPlaintext);
   EXPECT_GT(others.objects, 20'000u);
   EXPECT_TRUE(Find(report, "masterleases", StorageKind::kPlaintext)->never_encrypted);
@@ -272,6 +317,24 @@ TEST_F(ScanWithKeysTest, OthersDataIsNotDamaged) {
   EXPECT_EQ(Count(report, OpenOutcome::kUnknownKey), 2u);
   EXPECT_EQ(Count(report, OpenOutcome::kNotTried), 0u);
   EXPECT_TRUE(report.complete());
+}
+
+TEST_F(ScanWithKeysTest, NamedForeignProvidersAreNotOpened) {
+  const auto sources = CreateKeyringDekSourceOpener({ring_.Open()});
+  ObjectOpener opener(*sources);
+  KeyCatalog catalog;
+  catalog.Add(ring_.keyring());
+  Scanner scanner({.catalog = &catalog, .foreign_providers = {"other", "kekd"}, .opener = &opener});
+  const std::string others = ObjectFields().Value("other");
+  Visit(scanner, KeyOf(1), others);
+  Visit(scanner, KeyOf(2), others.substr(0, 60));
+  Visit(scanner, KeyOf(3), ring_.Value(KeyOf(3), "x", 2));
+  Visit(scanner, KeyOf(4), ObjectFields().Value("third"));
+  const ScanReport report = std::move(scanner).Finish({});
+  EXPECT_EQ(Count(report, OpenOutcome::kNotTried), 0u);
+  EXPECT_EQ(Count(report, OpenOutcome::kDamaged), 1u) << "cut off, whosever it is";
+  EXPECT_EQ(Count(report, OpenOutcome::kOpened), 1u) << "ours, whatever was named";
+  EXPECT_EQ(Count(report, OpenOutcome::kUnknownKey), 1u);
 }
 
 }  // namespace

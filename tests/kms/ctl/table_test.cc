@@ -20,6 +20,13 @@ TEST(TableTest, EscapesWhatWouldSteerTheTerminal) {
   EXPECT_EQ(Printable("\xff…\x7f"), "\\xff…\\x7f");
   EXPECT_EQ(Printable("\xc2\x9b"), "\\xc2\\x9b");
   EXPECT_EQ(Printable("\xe2\x80"), "\\xe2\\x80");
+  EXPECT_EQ(Printable("a\u202eb"), "a\\xe2\\x80\\xaeb");
+  for (const char* turns : {"\u061c", "\u200e", "\u200f", "\u202a", "\u2066", "\u2069"}) {
+    EXPECT_EQ(Printable(turns)[0], '\\') << turns;
+  }
+  for (const char* plain : {"\u200d", "\u2010", "\u2029", "\u202f", "\u2065", "\u206a", "\u061b"}) {
+    EXPECT_EQ(Printable(plain), plain);
+  }
 }
 
 TEST(TableTest, ColorsDontMoveColumns) {
