@@ -22,7 +22,8 @@ absl::Status Judge(absl::string_view answer) {
   if (absl::StartsWith(answer, kTlsAlert) ||
       absl::StrContains(answer, "HTTP request to an HTTPS server")) {
     return absl::FailedPreconditionError(
-        "it speaks TLS: write https:// and give --cacert (and --cert and --key if it asks for them)");
+        "it speaks TLS: write https:// and give --cacert (and --cert and --key if it asks for "
+        "them)");
   }
   if (absl::StartsWith(answer, "HTTP/1")) {
     return absl::FailedPreconditionError(

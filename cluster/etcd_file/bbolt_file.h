@@ -12,9 +12,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "cluster/etcd_file/bbolt_page.h"
-#include "cluster/gap_list.h"
 #include "cluster/etcd_file/random_access_file.h"
 #include "cluster/etcd_file/read_buffer.h"
+#include "cluster/gap_list.h"
 
 namespace kekd {
 

@@ -106,7 +106,7 @@ struct EtcdPlace {
   std::string cacert;
   std::string cert;
   std::string key;
-  std::string snapshot;               // or a database file
+  std::string snapshot;  // or a database file
   std::string data_folder;
   std::vector<std::string> prefixes;  // each ends in a slash; empty: the usual ones
 };
