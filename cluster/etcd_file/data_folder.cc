@@ -117,6 +117,8 @@ absl::Status FindInWal(const std::string& folder, DataFolder& found, GapList& ga
 }  // namespace
 
 absl::StatusOr<DataFolder> FindDataFolder(const std::string& path, GapList& gaps) {
+  // Before what can't be looked into is told as something else.
+  KEKD_RETURN_IF_ERROR(FileSystem::System().ListDirectory(path).status());
   std::string member = JoinPath(path, "member");
   const bool is_whole = IsDirectory(member);
   if (!is_whole) member = path;

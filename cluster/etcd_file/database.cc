@@ -26,6 +26,11 @@ bool LooksLikeVersion(absl::string_view text) {
          });
 }
 
+// etcd writes "3.6.0" whichever 3.6 it is: only these two numbers say something.
+std::string MajorMinor(absl::string_view version) {
+  return std::string(version.substr(0, version.rfind('.')));
+}
+
 // Takes the revisions as they come, the newest first: the first of a key is what counts.
 class DatabaseVisitor final : public BboltVisitor {
  public:
@@ -49,7 +54,7 @@ class DatabaseVisitor final : public BboltVisitor {
     if (bucket == "key") return VisitRevision(key, value);
     if (bucket == "meta") TakeMeta(key, value);
     if (bucket == "cluster" && key == "clusterVersion" && facts_.version.empty()) {
-      if (LooksLikeVersion(value)) facts_.version = std::string(value);
+      if (LooksLikeVersion(value)) facts_.version = MajorMinor(value);
     }
     return absl::OkStatus();
   }
@@ -72,7 +77,7 @@ class DatabaseVisitor final : public BboltVisitor {
       const std::optional<Revision> revision = ParseRevision(value);
       if (revision) facts_.compacted = revision->main;
     }
-    if (key == "storageVersion" && LooksLikeVersion(value)) facts_.version = std::string(value);
+    if (key == "storageVersion" && LooksLikeVersion(value)) facts_.version = MajorMinor(value);
   }
 
   absl::Status VisitRevision(absl::string_view key, absl::string_view value) {

@@ -23,6 +23,11 @@ constexpr size_t kSignatureBytes = 64;
 // A key under a passphrase would be asked for on the terminal by libcrypto itself.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
+absl::Status NoEd25519Key(const std::string& path) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, " holds no Ed25519 key; 'openssl genpkey -algorithm ed25519' makes one"));
+}
+
 absl::StatusOr<OpenSslPtr<EVP_PKEY>> ParseKey(const SecretBytes& pem, const std::string& path) {
   const ByteView bytes = pem.Reveal(SecretAccessToken());
   const OpenSslPtr<BIO> bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
@@ -33,10 +38,7 @@ absl::StatusOr<OpenSslPtr<EVP_PKEY>> ParseKey(const SecretBytes& pem, const std:
         path, " holds no private key that can be used: ", OpenSslError("PEM").message(),
         "; 'openssl genpkey -algorithm ed25519' makes one"));
   }
-  if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the key in ", path, " is not of Ed25519; 'openssl genpkey -algorithm ed25519' makes one"));
-  }
+  if (EVP_PKEY_get_base_id(key.get()) != EVP_PKEY_ED25519) return NoEd25519Key(path);
   return key;
 }
 
@@ -44,9 +46,12 @@ absl::StatusOr<OpenSslPtr<EVP_PKEY>> ParseKey(const SecretBytes& pem, const std:
 
 absl::StatusOr<std::string> SignReport(FileSystem& fs, const std::string& key_path,
                                        absl::string_view report) {
-  KEKD_ASSIGN_OR_RETURN(const SecretBytes pem,
-                        CreateFileSecretSource(fs, "signing key", key_path, std::nullopt)->Read());
-  KEKD_ASSIGN_OR_RETURN(const OpenSslPtr<EVP_PKEY> key, ParseKey(pem, key_path));
+  const absl::StatusOr<SecretBytes> pem =
+      CreateFileSecretSource(fs, "signing key", key_path, std::nullopt)->Read();
+  // An RSA key, most likely.
+  if (absl::IsOutOfRange(pem.status())) return NoEd25519Key(key_path);
+  if (!pem.ok()) return pem.status();
+  KEKD_ASSIGN_OR_RETURN(const OpenSslPtr<EVP_PKEY> key, ParseKey(*pem, key_path));
   const OpenSslPtr<EVP_MD_CTX> context(EVP_MD_CTX_new());
   std::string signature(kSignatureBytes, '\0');
   size_t size = signature.size();

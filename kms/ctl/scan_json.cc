@@ -108,12 +108,17 @@ std::string Label(absl::string_view text) {
   return out;
 }
 
+// Whoever alerts on plaintext has to leave out what is never encrypted.
+absl::string_view StateOf(const ScanGroup& group) {
+  if (group.never_encrypted) return "never encrypted";
+  return group.freshness == Freshness::kNone ? "" : ToString(group.freshness);
+}
+
 std::string Series(const ScanGroup& group) {
   return absl::StrCat("kekd_scan_objects{resource=\"", Label(group.resource), "\",place=\"",
                       ToString(group.place), "\",stored_as=\"", ToString(group.kind),
                       "\",provider=\"", Label(group.name), "\",key_id=\"", Label(group.key_id),
-                      "\",state=\"",
-                      group.freshness == Freshness::kNone ? "" : ToString(group.freshness), "\"}");
+                      "\",state=\"", StateOf(group), "\"}");
 }
 
 uint64_t CountGaps(const SourceFacts& facts) {

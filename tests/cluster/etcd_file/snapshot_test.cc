@@ -63,7 +63,7 @@ TEST_F(SnapshotTest, IsReadWithItsFacts) {
   EXPECT_EQ(read.objects.size(), size_t{kObjects});
   EXPECT_EQ(read.facts.kind, "snapshot");
   EXPECT_EQ(read.facts.identity.size(), 64u);
-  EXPECT_EQ(read.facts.version, "3.4.0");
+  EXPECT_EQ(read.facts.version, "3.4");
   EXPECT_EQ(read.facts.revision, kObjects);
   EXPECT_EQ(read.facts.compacted, 17);
   EXPECT_EQ(read.facts.bytes, testing::ReadTestFile(path).size());

@@ -48,6 +48,12 @@ TEST_F(ReportSignatureTest, RefusesWhatIsNoSuchKey) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("openssl genpkey"));
 }
 
+TEST_F(ReportSignatureTest, RefusesAKeyThatIsTooLargeToBeOne) {
+  const absl::Status status = SignReport(fs_, Write(std::string(2000, 'x')), "x").status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no Ed25519 key"));
+}
+
 TEST_F(ReportSignatureTest, RefusesAKeyThatOthersMayRead) {
   EXPECT_THAT(SignReport(fs_, Write("x", 0644), "x").status(),
               StatusIs(absl::StatusCode::kPermissionDenied));
