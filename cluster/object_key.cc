@@ -248,7 +248,7 @@ std::vector<std::string> EtcdKeysOf(absl::string_view object,
 }
 
 std::string ResourceName(const ObjectKey& key) {
-  if (key.resource.empty()) return "(unknown)";
+  if (key.resource.empty()) return std::string(kUnknownResource);
   if (key.group.empty()) return std::string(key.resource.data(), key.resource.size());
   return absl::StrCat(key.resource, ".", key.group);
 }

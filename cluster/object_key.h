@@ -44,7 +44,9 @@ ObjectKey ParseObjectKey(absl::string_view key, absl::Span<const std::string> pr
 std::vector<std::string> EtcdKeysOf(absl::string_view object,
                                     absl::Span<const std::string> prefixes);
 
-// "secrets", "deployments.apps", as in an EncryptionConfiguration; "(unknown)" without a resource.
+inline constexpr absl::string_view kUnknownResource = "(unknown)";
+
+// "secrets", "deployments.apps", as in an EncryptionConfiguration; kUnknownResource without one.
 std::string ResourceName(const ObjectKey& key);
 
 // Whether Kubernetes keeps a resource of its own under such a part of a key: "secrets", "minions".

@@ -190,6 +190,10 @@ PolicyResult ScanPolicy::Evaluate(const ScanReport& report) const {
   Violations violations;
   for (const ScanGroup& group : report.groups) {
     const PolicyRule* const rule = RuleFor(group);
+    // Remains in clear of which the key is lost: they may be of any resource that has a rule.
+    const bool may_have_a_rule = group.kind == StorageKind::kPlaintext && IsPast(group.place) &&
+                                 group.resource == kUnknownResource;
+    if (rule == nullptr && may_have_a_rule) result.untold += group.objects;
     if (rule == nullptr) continue;
     const std::string offence = OffenceOf(group, rule->level, report);
     if (!offence.empty()) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/object_key.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekd {
@@ -223,6 +224,16 @@ TEST(ScanPolicyTest, RemainsThatCanNotBeToldLeaveTheirResourceUnproven) {
     EXPECT_EQ(result.untold, 3u);
     EXPECT_EQ(Evaluate({"configmaps=encrypted"}, report).verdict, PolicyVerdict::kMet);
   }
+}
+
+TEST(ScanPolicyTest, PlaintextOfWhichTheKeyIsLostMayBeOfAnyResource) {
+  ScanGroup remains = Group(kUnknownResource, StorageKind::kPlaintext, 4);
+  remains.place = Place::kFreeSpace;
+  const ScanReport report = Report({KmsV2("secrets", Freshness::kPrimary), remains});
+  const PolicyResult result = Evaluate({"secrets=encrypted"}, report);
+  EXPECT_EQ(result.verdict, PolicyVerdict::kNotProven);
+  EXPECT_EQ(result.untold, 4u);
+  EXPECT_EQ(Evaluate({"*=encrypted"}, report).verdict, PolicyVerdict::kViolated);
 }
 
 TEST(ScanPolicyTest, SaysWhatItDidNotFind) {
