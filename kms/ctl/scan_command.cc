@@ -58,7 +58,7 @@ absl::Status CheckFiles(FileSystem& fs, const ScanVerb& verb) {
   }
   if (verb.report.empty()) return absl::OkStatus();
   for (const std::string& path : {verb.report, absl::StrCat(verb.report, ".sig")}) {
-    const absl::Status there = fs.GetInfo(path).status();
+    absl::Status there = fs.GetInfo(path).status();
     if (there.ok()) {
       return absl::AlreadyExistsError(
           absl::StrCat(path, " is there already; a report goes to a new file"));
