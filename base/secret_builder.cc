@@ -1,5 +1,7 @@
 #include "base/secret_builder.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -8,7 +10,6 @@ namespace kekd {
 namespace {
 
 constexpr size_t kFirstBytes = 1024;
-constexpr char kBase64Digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 }  // namespace
 
@@ -29,16 +30,10 @@ void SecretBuilder::Append(absl::string_view text) {
 }
 
 void SecretBuilder::AppendBase64(ByteView bytes) {
-  const absl::Span<uint8_t> out = Extend((bytes.size() + 2) / 3 * 4);
-  for (size_t in = 0, at = 0; in < bytes.size(); in += 3, at += 4) {
-    const size_t count = std::min<size_t>(3, bytes.size() - in);
-    uint32_t group = 0;
-    for (size_t i = 0; i < 3; ++i) group = group << 8 | (i < count ? bytes[in + i] : 0u);
-    for (size_t i = 0; i < 4; ++i) {
-      out[at + i] =
-          static_cast<uint8_t>(i <= count ? kBase64Digits[group >> (18 - 6 * i) & 63] : '=');
-    }
-  }
+  // EVP_EncodeBlock ends what it writes with a zero.
+  const size_t size = (bytes.size() + 2) / 3 * 4;
+  EVP_EncodeBlock(Extend(size + 1).data(), bytes.data(), static_cast<int>(bytes.size()));
+  --size_;
 }
 
 SecretBytes SecretBuilder::Take() {

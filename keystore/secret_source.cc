@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/private_file.h"
 #include "base/status_macros.h"
 
 namespace kekd {
@@ -24,10 +25,8 @@ absl::StatusOr<SecretBytes> WithoutLineEnd(SecretBytes secret, absl::string_view
   return secret;
 }
 
-absl::StatusOr<SecretBytes> ReadSecret(FileSystem& fs, absl::string_view path, FileInfo* info) {
-  // Room for the line end.
-  return fs.ReadSecretFile(path, SecretSource::kMaxSecretBytes + 2, info);
-}
+// Room for the line end.
+constexpr size_t kMaxFileBytes = SecretSource::kMaxSecretBytes + 2;
 
 class FileSecretSource final : public SecretSource {
  public:
@@ -38,25 +37,13 @@ class FileSecretSource final : public SecretSource {
   std::string Describe() const override { return absl::StrCat(what_, " ", path_); }
 
   absl::StatusOr<SecretBytes> Read() const override {
-    FileInfo info;
-    absl::StatusOr<SecretBytes> content = ReadSecret(fs_, path_, &info);
+    absl::StatusOr<SecretBytes> content =
+        ReadPrivateFile(fs_, what_, path_, kMaxFileBytes, other_owner_);
     if (absl::IsNotFound(content.status())) {
       return absl::NotFoundError(
           absl::StrCat(Describe(), " does not exist: put your copy of it back"));
     }
     if (!content.ok()) return content.status();
-    if (info.owner != 0 && info.owner != geteuid() && info.owner != other_owner_) {
-      return absl::PermissionDeniedError(absl::StrFormat(
-          "%s belongs to uid %d, who could read and replace it; give it to root or to kekd's user "
-          "(chown)",
-          Describe(), info.owner));
-    }
-    if ((info.mode & 077) != 0) {
-      return absl::PermissionDeniedError(
-          absl::StrFormat("%s has mode %04o: others than its owner have rights on it; run 'chmod "
-                          "0600 %s' and consider what is in it as known to them",
-                          Describe(), info.mode, path_));
-    }
     return WithoutLineEnd(*std::move(content), Describe());
   }
 
@@ -79,7 +66,7 @@ class CredentialSecretSource final : public SecretSource {
     const std::string path =
         JoinPath(folder != nullptr ? absl::string_view(folder) : kUnitCredentials, name_);
     FileInfo info;
-    absl::StatusOr<SecretBytes> content = ReadSecret(fs_, path, &info);
+    absl::StatusOr<SecretBytes> content = fs_.ReadSecretFile(path, kMaxFileBytes, &info);
     if (absl::IsNotFound(content.status())) {
       return absl::NotFoundError(absl::StrCat(
           Describe(), " is not there (", path, "): the unit needs LoadCredential=", name_,

@@ -1,13 +1,12 @@
 #include "cluster/etcd_client/etcd_tls.h"
 
 #include <arpa/inet.h>
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <time.h>
-#include <unistd.h>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,7 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "base/bytes.h"
+#include "base/pem.h"
+#include "base/private_file.h"
 #include "base/status_macros.h"
 
 namespace kekd {
@@ -26,63 +26,15 @@ namespace {
 constexpr size_t kMaxPemBytes = 1 << 20;
 constexpr size_t kMaxKeyBytes = 32 << 10;
 
-struct BioDeleter {
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
-};
-using BioPtr = std::unique_ptr<BIO, BioDeleter>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, X509Deleter>;
-
-// Reads only; no copy is made.
-BioPtr BioOf(absl::string_view pem) {
-  return BioPtr(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
-
 // The first certificate of a file.
-absl::StatusOr<X509Ptr> FirstCertificate(absl::string_view pem, absl::string_view what) {
-  const BioPtr bio = BioOf(pem);
-  X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+absl::StatusOr<OpenSslPtr<X509>> FirstCertificate(absl::string_view pem, absl::string_view what) {
+  const OpenSslPtr<BIO> bio = OpenPem(pem);
+  OpenSslPtr<X509> certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
   ERR_clear_error();
   if (certificate == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(what, " holds no PEM certificate"));
   }
   return certificate;
-}
-
-// A key under a passphrase must not make libcrypto ask for it on the terminal.
-int NoPassphrase(char*, int, int, void* asked) {
-  *static_cast<bool*>(asked) = true;
-  return -1;
-}
-
-absl::StatusOr<KeyPtr> ParseKey(const SecretBytes& pem, absl::string_view what) {
-  const BioPtr bio = BioOf(AsText(pem.Reveal(SecretAccessToken())));
-  bool asked = false;
-  KeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, &asked));
-  ERR_clear_error();
-  if (asked) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " is encrypted under a passphrase: give one that is not"));
-  }
-  if (key == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(what, " holds no PEM private key"));
-  }
-  return key;
-}
-
-absl::Status CheckKeyFile(const FileInfo& info, absl::string_view path) {
-  if (info.owner != 0 && info.owner != geteuid()) {
-    return absl::PermissionDeniedError(
-        absl::StrFormat("key file %s belongs to uid %d, who could read and replace it; give it to "
-                        "root or to the user who runs this (chown)",
-                        path, info.owner));
-  }
-  if ((info.mode & 077) != 0) {
-    return absl::PermissionDeniedError(
-        absl::StrFormat("key file %s has mode %04o: others than its owner have rights on it; run "
-                        "'chmod 0600 %s' and consider the key as known to them",
-                        path, info.mode, path));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckTime(const X509* certificate, absl::Time now, absl::string_view path) {
@@ -124,9 +76,9 @@ absl::StatusOr<EtcdTls> EtcdTls::Load(FileSystem& fs, const EtcdTlsPaths& paths,
   if (paths.cert.empty() != paths.key.empty()) {
     return absl::InvalidArgumentError(
         paths.cert.empty() ? "a key file is given without its certificate: give both "
-                             "cert and key, or neither"
+                             "--cert and --key, or neither"
                            : "a client certificate is given without its key: give "
-                             "both cert and key, or neither");
+                             "both --cert and --key, or neither");
   }
   KEKD_ASSIGN_OR_RETURN(tls.ca_pem_, fs.ReadFile(paths.cacert, kMaxPemBytes));
   KEKD_RETURN_IF_ERROR(
@@ -134,14 +86,13 @@ absl::StatusOr<EtcdTls> EtcdTls::Load(FileSystem& fs, const EtcdTlsPaths& paths,
   if (paths.cert.empty()) return tls;
 
   KEKD_ASSIGN_OR_RETURN(tls.cert_pem_, fs.ReadFile(paths.cert, kMaxPemBytes));
-  KEKD_ASSIGN_OR_RETURN(const X509Ptr certificate,
+  KEKD_ASSIGN_OR_RETURN(const OpenSslPtr<X509> certificate,
                         FirstCertificate(tls.cert_pem_, absl::StrCat("cert file ", paths.cert)));
   KEKD_RETURN_IF_ERROR(CheckTime(certificate.get(), now, paths.cert));
-  FileInfo info;
-  KEKD_ASSIGN_OR_RETURN(tls.key_pem_, fs.ReadSecretFile(paths.key, kMaxKeyBytes, &info));
-  KEKD_RETURN_IF_ERROR(CheckKeyFile(info, paths.key));
-  KEKD_ASSIGN_OR_RETURN(const KeyPtr key,
-                        ParseKey(tls.key_pem_, absl::StrCat("key file ", paths.key)));
+  KEKD_ASSIGN_OR_RETURN(tls.key_pem_,
+                        ReadPrivateFile(fs, "key file", paths.key, kMaxKeyBytes, std::nullopt));
+  KEKD_ASSIGN_OR_RETURN(const OpenSslPtr<EVP_PKEY> key,
+                        ParsePrivateKey(tls.key_pem_, absl::StrCat("key file ", paths.key)));
   if (X509_check_private_key(certificate.get(), key.get()) != 1) {
     ERR_clear_error();
     return absl::InvalidArgumentError(

@@ -47,12 +47,6 @@ class EtcdTls final {
   SecretBytes key_pem_;
 };
 
-struct X509Deleter {
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-using X509Ptr = std::unique_ptr<X509, X509Deleter>;
-
 // "2026-11-21 18:00 UTC", or "?" if the certificate has none.
 std::string NotAfterText(const X509* certificate);
 // The names and addresses it is for: "etcd-0, localhost, 127.0.0.1"; "nobody" if there are none.

@@ -135,8 +135,6 @@ absl::StatusOr<SourceFacts> LiveEtcdSource::Read(const ReadRange& range, ObjectV
   const std::vector<std::string> prefixes = Distinct(range.prefixes);
   if (prefixes.empty()) return absl::InvalidArgumentError("no prefix of keys to read is given");
   KEKD_RETURN_IF_ERROR(AskMembers());
-  // The one answer that most members must agree on: it fixes the revision of all that follows. It
-  // is of no page, since kine names with a page a revision that may be newer than the page is.
   std::vector<KeyRange> ranges;
   for (const std::string& prefix : prefixes) {
     if (prefix.empty()) {

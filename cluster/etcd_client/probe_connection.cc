@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -19,7 +18,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "base/bytes.h"
+#include "base/pem.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
 #include "base/unix_socket.h"
@@ -31,11 +30,6 @@ struct AddressesDeleter {
   void operator()(addrinfo* list) const { freeaddrinfo(list); }
 };
 using Addresses = std::unique_ptr<addrinfo, AddressesDeleter>;
-
-struct BioDeleter {
-  void operator()(BIO* bio) const { BIO_free_all(bio); }
-};
-using BioPtr = std::unique_ptr<BIO, BioDeleter>;
 
 absl::StatusOr<Addresses> Resolve(const EtcdEndpoint& endpoint) {
   addrinfo hints = {};
@@ -85,29 +79,26 @@ absl::StatusOr<UniqueFd> ConnectTo(const sockaddr* address, socklen_t size, int 
   return fd;
 }
 
-BioPtr BioOf(absl::string_view pem) {
-  return BioPtr(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
-
 void AddAuthorities(SSL_CTX* context, const EtcdTls& tls) {
-  const BioPtr bio = BioOf(tls.ca_pem());
-  while (X509Ptr ca = X509Ptr(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr))) {
+  const OpenSslPtr<BIO> bio = OpenPem(tls.ca_pem());
+  while (OpenSslPtr<X509> ca =
+             OpenSslPtr<X509>(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr))) {
     X509_STORE_add_cert(SSL_CTX_get_cert_store(context), ca.get());
   }
 }
 
 void AddClientCertificate(SSL_CTX* context, const EtcdTls& tls) {
   if (tls.cert_pem().empty()) return;
-  const BioPtr certificates = BioOf(tls.cert_pem());
-  const X509Ptr leaf(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr));
+  const OpenSslPtr<BIO> certificates = OpenPem(tls.cert_pem());
+  const OpenSslPtr<X509> leaf(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr));
   SSL_CTX_use_certificate(context, leaf.get());
-  while (X509Ptr next = X509Ptr(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr))) {
+  while (OpenSslPtr<X509> next =
+             OpenSslPtr<X509>(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr))) {
     SSL_CTX_add1_chain_cert(context, next.get());
   }
-  const BioPtr key = BioOf(AsText(tls.key_pem().Reveal(SecretAccessToken())));
-  const std::unique_ptr<EVP_PKEY, X509Deleter> parsed(
-      PEM_read_bio_PrivateKey(key.get(), nullptr, nullptr, nullptr));
-  SSL_CTX_use_PrivateKey(context, parsed.get());
+  // Load has parsed it once already.
+  const absl::StatusOr<OpenSslPtr<EVP_PKEY>> key = ParsePrivateKey(tls.key_pem(), "key");
+  if (key.ok()) SSL_CTX_use_PrivateKey(context, key->get());
 }
 
 bool IsAddress(const std::string& host) {
