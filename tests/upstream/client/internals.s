@@ -1,0 +1,1 @@
+// Empty: it lets Go accept the declarations without bodies in internals.go.
