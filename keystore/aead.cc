@@ -126,6 +126,7 @@ class Aes256Gcm final : public Aead {
     KEKD_RETURN_IF_ERROR(CheckSizes(plaintext.size(), associated_data.size()));
     std::string sealed(kGcmNonceBytes + plaintext.size() + kAeadTagBytes, '\0');
     const absl::Span<uint8_t> out = AsWritableBytes(sealed);
+    // Not FillNonce: SP 800-38D, section 8.2.2, wants an approved generator.
     KEKD_RETURN_IF_ERROR(random_.Fill(out.first(kGcmNonceBytes)));
     MutexLock lock(&mu_);
     KEKD_RETURN_IF_ERROR(GcmSeal(context_.get(), RawKey(), out.data(), plaintext, associated_data,
@@ -186,7 +187,7 @@ class Xaes256Gcm final : public Aead {
     KEKD_RETURN_IF_ERROR(CheckSizes(plaintext.size(), associated_data.size()));
     std::string sealed(kXaesNonceBytes + plaintext.size() + kAeadTagBytes, '\0');
     const absl::Span<uint8_t> out = AsWritableBytes(sealed);
-    KEKD_RETURN_IF_ERROR(random_.Fill(out.first(kXaesNonceBytes)));
+    KEKD_RETURN_IF_ERROR(random_.FillNonce(out.first(kXaesNonceBytes)));
     MutexLock lock(&mu_);
     KEKD_RETURN_IF_ERROR(DeriveLocked(out.data()));
     KEKD_RETURN_IF_ERROR(GcmSeal(gcm_.get(), DerivedKeyLocked(), out.data() + kGcmNonceBytes,
