@@ -52,6 +52,10 @@ absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(
   builder.RegisterService(&methods->service());
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  // What gRPC does beside each call and nobody here needs: statistics that no channelz service
+  // shows, and pings that measure the bandwidth of a unix socket.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.SetResourceQuota(grpc::ResourceQuota("kekd").Resize(kBufferBytes));
   // Nobody compresses 32 random bytes; what can't be decompressed can't be a bomb.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
