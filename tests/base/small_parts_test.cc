@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/err.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <set>
+#include <string>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/openssl.h"
 #include "base/random_source.h"
@@ -31,6 +35,57 @@ TEST(RandomSourceTest, NeverGivesTheSameTwice) {
     EXPECT_TRUE(seen.insert(bytes).second);
   }
   KEKD_EXPECT_OK(RandomSource::System().Fill({}));
+}
+
+std::array<uint8_t, 24> DrawNonce() {
+  std::array<uint8_t, 24> nonce = {};
+  KEKD_EXPECT_OK(RandomSource::System().FillNonce(absl::MakeSpan(nonce)));
+  return nonce;
+}
+
+TEST(RandomSourceTest, NeverGivesTheSameNonceTwice) {
+  std::set<std::array<uint8_t, 24>> seen;
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(seen.insert(DrawNonce()).second);
+}
+
+TEST(RandomSourceTest, NoncesOfOtherSizesInBetweenDoNotOverlap) {
+  std::string drawn;
+  for (int i = 0; i < 100; ++i) {
+    for (const size_t size : {24, 12, 64, 1, 0}) {
+      std::string nonce(size, '\0');
+      KEKD_ASSERT_OK(RandomSource::System().FillNonce(AsWritableBytes(nonce)));
+      drawn += nonce;
+    }
+  }
+  // Bytes that were given out twice would show as windows of 8 bytes that come twice.
+  std::set<std::string> windows;
+  for (size_t at = 0; at + 8 <= drawn.size(); ++at) {
+    EXPECT_TRUE(windows.insert(drawn.substr(at, 8)).second) << "at " << at;
+  }
+  std::string too_long(65, '\0');
+  EXPECT_THAT(RandomSource::System().FillNonce(AsWritableBytes(too_long)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(RandomSourceTest, AChildDoesNotDrawItsParentsNonces) {
+  DrawNonce();  // and with it some more
+  int ends[2];
+  ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd reader(ends[0]);
+  UniqueFd writer(ends[1]);
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto nonce = DrawNonce();
+    _exit(write(writer.get(), nonce.data(), nonce.size()) == 24 ? 0 : 1);
+  }
+  ASSERT_GT(child, 0);
+  writer = UniqueFd();
+  std::array<uint8_t, 24> of_child = {};
+  EXPECT_EQ(read(reader.get(), of_child.data(), of_child.size()), 24);
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  for (int i = 0; i < 20; ++i) EXPECT_NE(DrawNonce(), of_child);
 }
 
 TEST(ClockTest, TellsATimeThatDoesNotRunBackwards) {
