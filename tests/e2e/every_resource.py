@@ -5,33 +5,15 @@ Here the API server needs kekd before it is even live: its own start reads Custo
 
 import os
 
+from harness import custom_resource
 from harness.cluster import PROVIDER, ClusterTestCase, encryption_config
 from harness.encrypted_object import PREFIX
 from harness.process import wait_for
 
 _LONG = os.environ.get("KEKD_LONG_TESTS") == "1"
 
-_GROUP = "example.com"
-_WIDGETS = f"/apis/{_GROUP}/v1/namespaces/default/widgets"
-_WIDGET_KEY = f"/registry/{_GROUP}/widgets/default"
-
 # The API server writes these without its storage encryption, whatever the configuration says.
 _NEVER_ENCRYPTED = ("/registry/masterleases/", "/registry/peerserverleases/", "/registry/ranges/")
-
-_DEFINITION = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": f"widgets.{_GROUP}"},
-    "spec": {
-        "group": _GROUP,
-        "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
-        "scope": "Namespaced",
-        "versions": [{
-            "name": "v1", "served": True, "storage": True,
-            "schema": {"openAPIV3Schema": {"type": "object", "properties": {"text": {"type": "string"}}}},
-        }],
-    },
-}
 
 
 class EveryResource(ClusterTestCase):
@@ -44,30 +26,21 @@ class EveryResource(ClusterTestCase):
         cls.server = cls.cluster.api_server(config_text=config).start().wait_until_ready()
 
     def create_widget(self, name, text):
-        self.server.post(_WIDGETS, {
-            "apiVersion": f"{_GROUP}/v1", "kind": "Widget", "metadata": {"name": name, "namespace": "default"}, "text": text})
+        self.server.post(custom_resource.PATH, custom_resource.widget(name, text))
 
     def assert_widget(self, name, text):
-        self.assertEqual(self.server.get(f"{_WIDGETS}/{name}")["text"], text)
+        self.assertEqual(self.server.get(f"{custom_resource.PATH}/{name}")["text"], text)
 
     def assert_served(self, names):
         for name in names:
             self.assert_widget(name, f"text of {name}")
-        self.assertEqual([item["metadata"]["name"] for item in self.server.get(_WIDGETS)["items"]], sorted(names))
+        self.assertEqual([item["metadata"]["name"] for item in self.server.get(custom_resource.PATH)["items"]], sorted(names))
 
     def test_1_custom_resources_are_encrypted(self):
-        self.server.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _DEFINITION)
-
-        def established():
-            definition = self.server.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{_GROUP}")
-            conditions = (definition.get("status") or {}).get("conditions") or []
-            return any(one["type"] == "Established" and one["status"] == "True" for one in conditions) and \
-                self.server.health(_WIDGETS)[0] == 200
-
-        wait_for(established, 30, "the custom resource is served")
+        custom_resource.define(self.server)
         self.create_widget("one", "text of one")
         self.assert_served(["one"])
-        stored = self.cluster.stored_at(f"{_WIDGET_KEY}/one")
+        stored = self.cluster.stored_at(f"{custom_resource.KEY}/one")
         self.assertEqual((stored.provider, stored.key_id), (PROVIDER, self.kekd.key_id()))
 
     def test_2_nothing_else_is_plain(self):

@@ -120,6 +120,14 @@ class ApiServer:
     def delete(self, path):
         return self._json("DELETE", path)
 
+    def request(self, method, path, body=None, user=None):
+        """(HTTP status, answer) of a request, of another user if one is named; an error is an answer too."""
+        status, text = self._call(method, path, body, {"Impersonate-User": user} if user else {})
+        return status, json.loads(text)
+
+    def reset_metrics(self):
+        self._call("DELETE", "/metrics")
+
     def list_secrets(self):
         """{name: Secret} of the default namespace; fails as a whole if one of them cannot be read."""
         return {item["metadata"]["name"]: item for item in self.get("/api/v1/namespaces/default/secrets")["items"]}
@@ -174,16 +182,16 @@ class ApiServer:
             raise ApiError(status, text)
         return json.loads(text)
 
-    def _call(self, method, path, body=None):
+    def _call(self, method, path, body=None, more_headers=()):
         connection, reused = self._connection()
         try:
-            return self._exchange(connection, method, path, body)
+            return self._exchange(connection, method, path, body, more_headers)
         except (ConnectionError, http.client.HTTPException):
             self._connections.open = None
             if not reused:
                 raise
             # A kept connection that the server closed meanwhile says nothing about the server now.
-            return self._exchange(self._connection()[0], method, path, body)
+            return self._exchange(self._connection()[0], method, path, body, more_headers)
         except OSError:
             self._connections.open = None
             raise
@@ -201,8 +209,8 @@ class ApiServer:
         return self._connections.open, False
 
     @staticmethod
-    def _exchange(connection, method, path, body):
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    def _exchange(connection, method, path, body, more_headers):
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", **dict(more_headers)}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         response = connection.getresponse()
         return response.status, response.read().decode("utf-8", errors="replace")
@@ -211,6 +219,12 @@ class ApiServer:
 def secret(name, **data):
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default"}, "data": encoded}
+
+
+def pod(name):
+    """A Pod that nobody runs: there is no kubelet."""
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+            "spec": {"containers": [{"name": "busybox", "image": "busybox"}]}}
 
 
 def secret_text(body, key):

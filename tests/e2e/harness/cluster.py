@@ -4,12 +4,14 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
 
+from . import parts
 from .api_server import ApiServer, secret_key, secret_text
-from .encrypted_object import parse
+from .encrypted_object import SOURCE_TYPE_HKDF_SEED, parse
 from .etcd import Etcd
 from .kekd import Kekd
 
@@ -73,6 +75,19 @@ class Cluster:
     def stored_at(self, key):
         """The envelope at an etcd key."""
         return parse(self.etcd.raw_value(key))
+
+    def seal(self, kekd, key, plaintext, source_type=SOURCE_TYPE_HKDF_SEED, provider=PROVIDER):
+        """A value for an etcd key as an API server writes it, with its own code: of 1.27 for a key, of later ones for a seed."""
+        return self._value("seal", kekd, key, plaintext, provider, "--type", str(source_type))
+
+    def open(self, kekd, key, provider=PROVIDER):
+        """What is encrypted at an etcd key, opened past the API server and with its code."""
+        return self._value("open", kekd, key, self.etcd.raw_value(key), provider)
+
+    @staticmethod
+    def _value(verb, kekd, key, value, provider, *arguments):
+        return subprocess.run([parts.upstream_value(), verb, "--socket", kekd.socket, "--provider", provider, "--key", key, *arguments],
+                              input=value, stdout=subprocess.PIPE, timeout=60, check=True).stdout
 
     def destroy(self, keep=False):
         # An API server that loses its etcd hangs; it goes first.

@@ -42,8 +42,12 @@ class Kekd:
 
     @property
     def endpoint(self):
+        return self.ring_endpoint(self.ring)
+
+    def ring_endpoint(self, ring):
+        socket = self._socket(ring)
         # The name of an abstract socket is the URL's path without the slash that every path begins with.
-        return f"unix:///{self.socket}" if self.socket.startswith("@") else f"unix://{self.socket}"
+        return f"unix:///{socket}" if socket.startswith("@") else f"unix://{socket}"
 
     def keyring_folder(self, ring=None):
         return self._beside("keyring", ring)

@@ -49,6 +49,17 @@ def kine():
     return _get("kine")
 
 
+def upstream_value():
+    """The program that makes and opens values as the API server's own code does."""
+    return _get("upstream", "value")
+
+
+def kubernetes_source():
+    """The folder of Kubernetes' source, of the version that kube_apiserver() is."""
+    version = os.environ.get("KEKD_KUBERNETES_VERSION", "")
+    return pathlib.Path(_get("kubernetes-source", *([version] if version else [])))
+
+
 def etcd():
     """(etcd, etcdctl); KEKD_ETCD_VERSION chooses another than Debian's."""
     path = _get("etcd", os.environ.get("KEKD_ETCD_VERSION") or "debian")
