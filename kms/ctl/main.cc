@@ -3,6 +3,7 @@
 
 #include "absl/status/status.h"
 #include "base/process.h"
+#include "base/secret_arena.h"
 #include "kms/config/exit_code.h"
 #include "kms/ctl/kekctl.h"
 
@@ -13,5 +14,13 @@ int main(int argc, char** argv) {
     fprintf(stderr, "kekctl: %.*s\n", static_cast<int>(message.size()), message.data());
     return kekd::ExitCodeOf(hardened);
   }
-  return kekd::RunKekctl(argc, argv);
+  const int code = kekd::RunKekctl(argc, argv);
+  // Only what has held a secret has memory that could not be locked.
+  const absl::Status locked = kekd::SecretArena::Instance().LockStatus();
+  if (!locked.ok()) {
+    const absl::string_view message = locked.message();
+    fprintf(stderr, "kekctl: warning: secrets may have been swapped out: %.*s\n",
+            static_cast<int>(message.size()), message.data());
+  }
+  return code;
 }

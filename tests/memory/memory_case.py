@@ -5,6 +5,7 @@ To look into kekd's memory takes root (CAP_SYS_PTRACE): that nobody else can is 
 
 import ctypes
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -38,15 +39,10 @@ def die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def without_memfd_secret():
-    """Runs in the child before exec: a kernel that has no memfd_secret(2), as most have none."""
+def _filter_system_calls(*instructions):
+    """A seccomp filter (bpf) over the number of the call; what it lets fall through is let through."""
     die_with_parent()
-    instructions = [
-        (0x20, 0, 0, 0),  # the number of the system call
-        (0x15, 0, 1, _SYS_MEMFD_SECRET),  # this one:
-        (0x06, 0, 0, 0x00050000 | 38),  # ENOSYS
-        (0x06, 0, 0, 0x7FFF0000),  # any other is let through
-    ]
+    instructions = [(0x20, 0, 0, 0), *instructions, (0x06, 0, 0, 0x7FFF0000)]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in instructions))
 
     class Filter(ctypes.Structure):
@@ -55,6 +51,30 @@ def without_memfd_secret():
     what = Filter(len(instructions), ctypes.addressof(program))
     if _libc.prctl(38, 1, 0, 0, 0) != 0 or _libc.prctl(22, 2, ctypes.byref(what)) != 0:
         os._exit(126)
+
+
+def _answer(error):
+    """The system call is not made; 0: and is told to have been."""
+    return (0x06, 0, 0, 0x00050000 | error)
+
+
+# Each runs in the child before exec.
+
+
+def without_memfd_secret():
+    """A kernel that has no memfd_secret(2), as most have none."""
+    _filter_system_calls((0x15, 0, 1, _SYS_MEMFD_SECRET), _answer(errno.ENOSYS))
+
+
+def pretending(number, first, second):
+    """A kernel that does nothing on one system call with these first arguments (None: any), and says that it did."""
+    checks = [(0x15, number)]
+    for place, value in enumerate((first, second)):
+        if value is not None:
+            checks += [(0x20, 16 + 8 * place), (0x15, value)]
+    # A check that does not hold jumps over the others and the answer.
+    checks = [(code, 0, len(checks) - place if code == 0x15 else 0, value) for place, (code, value) in enumerate(checks)]
+    _filter_system_calls(*checks, _answer(0))
 
 
 @dataclasses.dataclass(frozen=True)
