@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/openssl.h"
+#include "base/secret_stack.h"
 #include "base/status_macros.h"
 
 namespace kekd {
@@ -54,6 +55,32 @@ KdfParameters UsualCost(KdfFunction function) {
     parameters.iterations = 600000;
   }
   return parameters;
+}
+
+absl::StatusOr<SecretBytes> Derive(const SecretBytes& passphrase, const KdfParameters& parameters) {
+  const ByteView secret = passphrase.Reveal(SecretAccessToken());
+  const ByteView salt = AsBytes(parameters.salt);
+  SecretBytes key(kKeyBytes);
+  uint8_t* const out = key.RevealMutable(SecretAccessToken()).data();
+  if (parameters.function == KdfFunction::kScrypt) {
+    // OpenSSL counts a little more than the 128 N r bytes of RFC 7914.
+    if (EVP_PBE_scrypt(reinterpret_cast<const char*>(secret.data()), secret.size(), salt.data(),
+                       salt.size(), uint64_t{1} << parameters.log2_n, parameters.r, parameters.p,
+                       ScryptMemory(parameters) + (uint64_t{16} << 20), out, kKeyBytes) == 1) {
+      return key;
+    }
+    ERR_clear_error();
+    return absl::ResourceExhaustedError(absl::StrCat("scrypt failed; it needs ",
+                                                     ScryptMemory(parameters) >> 20,
+                                                     " MiB of memory: free some and try again"));
+  }
+  if (PKCS5_PBKDF2_HMAC(reinterpret_cast<const char*>(secret.data()),
+                        static_cast<int>(secret.size()), salt.data(), static_cast<int>(salt.size()),
+                        static_cast<int>(parameters.iterations), EVP_sha512(), kKeyBytes,
+                        out) == 1) {
+    return key;
+  }
+  return OpenSslError("PBKDF2");
 }
 
 }  // namespace
@@ -112,29 +139,9 @@ absl::Status CheckKdfParameters(const KdfParameters& parameters) {
 absl::StatusOr<SecretBytes> DerivePassphraseKey(const SecretBytes& passphrase,
                                                 const KdfParameters& parameters) {
   KEKD_RETURN_IF_ERROR(CheckKdfParameters(parameters));
-  const ByteView secret = passphrase.Reveal(SecretAccessToken());
-  const ByteView salt = AsBytes(parameters.salt);
-  SecretBytes key(kKeyBytes);
-  uint8_t* const out = key.RevealMutable(SecretAccessToken()).data();
-  if (parameters.function == KdfFunction::kScrypt) {
-    // OpenSSL counts a little more than the 128 N r bytes of RFC 7914.
-    if (EVP_PBE_scrypt(reinterpret_cast<const char*>(secret.data()), secret.size(), salt.data(),
-                       salt.size(), uint64_t{1} << parameters.log2_n, parameters.r, parameters.p,
-                       ScryptMemory(parameters) + (uint64_t{16} << 20), out, kKeyBytes) == 1) {
-      return key;
-    }
-    ERR_clear_error();
-    return absl::ResourceExhaustedError(absl::StrCat("scrypt failed; it needs ",
-                                                     ScryptMemory(parameters) >> 20,
-                                                     " MiB of memory: free some and try again"));
-  }
-  if (PKCS5_PBKDF2_HMAC(reinterpret_cast<const char*>(secret.data()),
-                        static_cast<int>(secret.size()), salt.data(), static_cast<int>(salt.size()),
-                        static_cast<int>(parameters.iterations), EVP_sha512(), kKeyBytes,
-                        out) == 1) {
-    return key;
-  }
-  return OpenSslError("PBKDF2");
+  absl::StatusOr<SecretBytes> key = absl::UnknownError("not derived");
+  RunOnSecretStack([&] { key = Derive(passphrase, parameters); });
+  return key;
 }
 
 absl::Status CheckNewPassphrase(const SecretBytes& passphrase) {

@@ -18,6 +18,7 @@ from kekctl_harness import BIN
 
 # No two bytes in a row that a YAML file or a shell would mind.
 _PASSPHRASE = base64.b32encode(secrets.token_bytes(25)).decode()
+_SCRYPT_KIB = 128 << 10
 _LATER_PASSPHRASE = base64.b32encode(secrets.token_bytes(25)).decode()
 
 
@@ -127,6 +128,27 @@ class Operated(memory_case.MemoryTestCase):
         found = self.find(known, self.dumps[0][1])
         self.assertTrue(found.hidden or "passphrase" in found.kinds_in_arena(), "the search misses what is there")
         self.assert_clean(known)
+
+    def test_while_a_key_is_derived_from_a_passphrase(self):
+        self.kekctl("keyring", "init")
+        kekctl = subprocess.Popen([BIN / "kekctl", "--config", self.config, "keyring", "wrap", "add", "--passphrase-file", self.passphrase],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=self.before)
+        self.addCleanup(kekctl.wait)
+        self.addCleanup(kekctl.kill)
+        smaps = pathlib.Path(f"/proc/{kekctl.pid}/smaps")
+        while not self.biggest(smaps) >= _SCRYPT_KIB:
+            self.assertIsNone(kekctl.poll(), "the working memory of scrypt was not seen")
+        dump = self.dump(kekctl)
+        self.assertEqual(kekctl.wait(60), 0)
+        known = self.ring_secrets("", self.passphrase)
+        found = self.find(known, dump)
+        # Working memory is never hidden from root, but it is locked and not dumped.
+        self.assertGreaterEqual(found.readable["arena"], _SCRYPT_KIB << 10)
+        self.assert_nothing_outside(found, "while scrypt runs")
+
+    @staticmethod
+    def biggest(smaps):
+        return max((int(line.split()[1]) for line in smaps.read_text().splitlines() if line.startswith("Locked:")), default=0)
 
     def read_until(self, terminal, end):
         shown = b""

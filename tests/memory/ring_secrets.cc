@@ -123,6 +123,16 @@ absl::Status PrintPassphrase(const std::string& path, const Keyring& keyring) {
     if (!wrap.kdf.has_value()) continue;
     KEKD_ASSIGN_OR_RETURN(const SecretBytes key, DerivePassphraseKey(passphrase, *wrap.kdf));
     Print("scrypt-output", key);
+    // What scrypt begins with (RFC 7914, section 6, step 1).
+    const ByteView raw = passphrase.Reveal(SecretAccessToken());
+    SecretBytes blocks(size_t{128} * wrap.kdf->r * wrap.kdf->p);
+    const absl::Span<uint8_t> out = blocks.RevealMutable(SecretAccessToken());
+    if (PKCS5_PBKDF2_HMAC(AsText(raw).data(), static_cast<int>(raw.size()),
+                          AsBytes(wrap.kdf->salt).data(), static_cast<int>(wrap.kdf->salt.size()),
+                          1, EVP_sha256(), static_cast<int>(out.size()), out.data()) != 1) {
+      return OpenSslError("PBKDF2");
+    }
+    Print("scrypt-blocks", blocks);
     KEKD_RETURN_IF_ERROR(
         PrintDerived(key, keyring.identity(), "kekd/passphrase-wrap/1", "wrapping-key"));
   }

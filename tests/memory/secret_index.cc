@@ -13,6 +13,8 @@ namespace kekd::testing {
 namespace {
 
 constexpr size_t kFilterBits = size_t{1} << 24;
+// Keys are this long at most: what is longer is not looked for in the forms that keys get.
+constexpr size_t kHashedBytes = 64;
 
 uint64_t KeyAt(const void* memory) {
   uint64_t key;
@@ -30,10 +32,33 @@ bool IsTelling(absl::string_view window) {
   return different > SecretIndex::kWindowBytes / 2;
 }
 
+// As SHA-2 takes its input: big-endian words, as numbers of the machine.
+std::string Swapped(ByteView secret, size_t word) {
+  std::string text(AsText(secret));
+  text.resize(text.size() / word * word);
+  for (size_t i = 0; i < text.size(); i += word) {
+    std::reverse(text.data() + i, text.data() + i + word);
+  }
+  return text;
+}
+
+// As HMAC takes a key (FIPS 198-1, section 4, steps 4 and 7).
+std::string Padded(ByteView secret, uint8_t pad) {
+  std::string text(AsText(secret));
+  for (char& c : text) c = static_cast<char>(c ^ pad);
+  return text;
+}
+
 }  // namespace
 
 void SecretIndex::Add(absl::string_view kind, ByteView secret) {
   AddPattern(kind, "raw", std::string(AsText(secret)), kWindowBytes, 1);
+  if (secret.size() <= kHashedBytes) {
+    AddPattern(kind, "32-bit words", Swapped(secret, 4), kWindowBytes, 4);
+    AddPattern(kind, "64-bit words", Swapped(secret, 8), kWindowBytes, 8);
+    AddPattern(kind, "HMAC's inner key", Padded(secret, 0x36), kWindowBytes, 1);
+    AddPattern(kind, "HMAC's outer key", Padded(secret, 0x5c), kWindowBytes, 1);
+  }
   const std::string hex = HexEncode(secret);
   AddPattern(kind, "hex", hex, 2 * kWindowBytes, 2);
   AddPattern(kind, "hex", absl::AsciiStrToUpper(hex), 2 * kWindowBytes, 2);

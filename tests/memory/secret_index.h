@@ -14,8 +14,8 @@
 namespace kekd::testing {
 
 // SecretIndex finds any eight bytes in a row of any of its secrets, at any address: as they are, as
-// hexadecimal digits of either case, and in base64 wherever they lie in what was encoded. Not
-// thread-safe.
+// hexadecimal digits of either case, in base64 wherever they lie in what was encoded, and, of what
+// may be a key, as SHA-2 and HMAC prepare them. Not thread-safe.
 class SecretIndex final {
  public:
   static constexpr size_t kWindowBytes = 8;

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -78,6 +80,19 @@ TEST_F(SecretIndexTest, FindsBase64WhereverTheSecretLiesInWhatWasEncoded) {
     const std::vector<Hit> hits = Search(index_, encoded);
     EXPECT_THAT(hits, SizeIs(Ge(7u))) << before;
     for (const Hit& hit : hits) EXPECT_EQ(std::get<3>(hit), "base64");
+  }
+}
+
+TEST_F(SecretIndexTest, FindsWhatHashesMakeOfAKey) {
+  std::string words(kSecret);
+  for (size_t i = 0; i + 4 <= words.size(); i += 4) std::reverse(&words[i], &words[i] + 4);
+  EXPECT_THAT(Search(index_, absl::StrCat("...", words.substr(8, 8))),
+              ElementsAre(Hit(3, 8, "kek", "32-bit words")));
+  for (const auto& [pad, form] :
+       {std::pair(0x36, "HMAC's inner key"), {0x5c, "HMAC's outer key"}}) {
+    std::string padded(kSecret.substr(11, 8));
+    for (char& c : padded) c = static_cast<char>(c ^ pad);
+    EXPECT_THAT(Search(index_, padded), ElementsAre(Hit(0, 8, "kek", form)));
   }
 }
 
