@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
+#include "kms/server/guarded_sockets.h"
 
 namespace kekd {
 namespace {
@@ -25,16 +26,28 @@ absl::Time CallContext::Deadline(absl::Duration longest) const {
   return std::min(absl::FromChrono(context_.deadline()), absl::Now() + longest);
 }
 
+std::chrono::steady_clock::time_point AnswerBefore(const grpc::ServerContext& context) {
+  constexpr std::chrono::seconds kLongest(30);
+  const auto left = std::min<std::chrono::nanoseconds>(
+      context.deadline() - std::chrono::system_clock::now(), kLongest);
+  const std::chrono::nanoseconds unread =
+      GuardedSockets::Instance().UnreadTime(PeerDirectory::DescriptorOf(context.peer()));
+  return std::chrono::steady_clock::now() + left - unread;
+}
+
 // Shuts the queue down from the queue's own thread. From another one, a call that was matched just
 // before the server's end could still use the queue after it was shut, which gRPC answers by
 // abort().
 class AsyncServer::EndOfQueue final : public AsyncCall {
  public:
-  explicit EndOfQueue(grpc::ServerCompletionQueue* queue) : queue_(queue) {}
-  void Proceed(bool /*ok*/) override { queue_->Shutdown(); }
+  explicit EndOfQueue(const CallHost& host) : host_(host) {}
+  void Proceed(bool /*ok*/) override {
+    host_.calls.RunAll();
+    host_.queue->Shutdown();
+  }
 
  private:
-  grpc::ServerCompletionQueue* const queue_;
+  const CallHost& host_;
 };
 
 class AsyncServer::PulseAnswer final : public AsyncCall {
@@ -76,23 +89,51 @@ AsyncServer::AsyncServer(std::unique_ptr<AsyncMethods> methods,
     : methods_(std::move(methods)),
       queue_(std::move(queue)),
       server_(std::move(server)),
-      end_of_queue_(std::make_unique<EndOfQueue>(queue_.get())),
+      calls_(&std::chrono::steady_clock::now,
+             [](CallQueue::Time now) { return GuardedSockets::Instance().AnyUnread(now); }),
+      host_{.queue = queue_.get(), .peers = peers_, .calls = calls_},
+      end_of_queue_(std::make_unique<EndOfQueue>(host_)),
       pulse_answer_(std::make_unique<PulseAnswer>(pulse_)) {
-  methods_->ExpectCalls(queue_.get(), peers_);
-  thread_ = std::thread([this] {
-    void* tag;
-    bool ok;
-    while (queue_->Next(&tag, &ok)) static_cast<AsyncCall*>(tag)->Proceed(ok);
-  });
+  methods_->ExpectCalls(host_);
+  thread_ = std::thread([this] { Serve(); });
   pthread_setname_np(thread_.native_handle(), options.thread_name);
+}
+
+// gRPC reads from the sockets only when its queue is empty. While calls wait in ours, we look there
+// without patience, take in what has come, and go on with a turn of those that wait.
+void AsyncServer::Serve() {
+  constexpr std::chrono::microseconds kSurelyIdle(20);
+  void* tag;
+  bool ok;
+  for (;;) {
+    if (calls_.empty()) {
+      const auto before = std::chrono::steady_clock::now();
+      if (!queue_->Next(&tag, &ok)) return;
+      if (std::chrono::steady_clock::now() - before > kSurelyIdle) calls_.BeginTurn();
+      static_cast<AsyncCall*>(tag)->Proceed(ok);
+      continue;
+    }
+    switch (queue_->AsyncNext(&tag, &ok, gpr_inf_past(GPR_CLOCK_MONOTONIC))) {
+      case grpc::CompletionQueue::SHUTDOWN:
+        return;
+      case grpc::CompletionQueue::GOT_EVENT:
+        static_cast<AsyncCall*>(tag)->Proceed(ok);
+        if (calls_.TurnIsOver()) calls_.RunTurn();
+        break;
+      case grpc::CompletionQueue::TIMEOUT:
+        calls_.RunTurn();
+        break;
+    }
+  }
 }
 
 AsyncServer::~AsyncServer() { Shutdown(absl::InfinitePast()); }
 
 void AsyncServer::Adopt(UniqueFd connection, const PeerCredentials& peer) {
   if (shut_down_.load()) return;
-  grpc::AddInsecureChannelFromFd(server_.get(),
-                                 peers_.Register(std::move(connection), peer).Release());
+  UniqueFd numbered = peers_.Register(std::move(connection), peer);
+  GuardedSockets::Instance().Add(numbered.get());
+  grpc::AddInsecureChannelFromFd(server_.get(), numbered.Release());
 }
 
 void AsyncServer::Shutdown(absl::Time deadline) {

@@ -6,6 +6,8 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,6 +20,7 @@
 #include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "base/unix_socket.h"
+#include "kms/server/call_queue.h"
 #include "kms/server/peer_directory.h"
 #include "kms/server/thread_pulse.h"
 
@@ -48,12 +51,23 @@ class AsyncCall {
   virtual void Proceed(bool ok) = 0;
 };
 
+// What the calls of a server share. All of it outlives them.
+struct CallHost {
+  grpc::ServerCompletionQueue* queue;
+  const PeerDirectory& peers;
+  CallQueue& calls;
+};
+
+// When the client of a call gives up, as far as we know: the time that the call lay unread in its
+// socket is counted.
+std::chrono::steady_clock::time_point AnswerBefore(const grpc::ServerContext& context);
+
 // One method of a service with the function that answers it.
 class AsyncMethod {
  public:
   virtual ~AsyncMethod() = default;
   // Puts a place for the next call on the queue.
-  virtual void ExpectNext(grpc::ServerCompletionQueue* queue, const PeerDirectory& peers) = 0;
+  virtual void ExpectNext(const CallHost& host) = 0;
 };
 
 // The methods of one service. A service derives from AsyncService<Generated>, where Generated is
@@ -66,8 +80,8 @@ class AsyncMethods {
   AsyncMethods(const AsyncMethods&) = delete;
   AsyncMethods& operator=(const AsyncMethods&) = delete;
   virtual grpc::Service& service() = 0;
-  void ExpectCalls(grpc::ServerCompletionQueue* queue, const PeerDirectory& peers) {
-    for (const auto& method : methods_) method->ExpectNext(queue, peers);
+  void ExpectCalls(const CallHost& host) {
+    for (const auto& method : methods_) method->ExpectNext(host);
   }
 
  protected:
@@ -119,17 +133,23 @@ class AsyncServer final {
   // during or after Shutdown.
   absl::Duration CheckPulse();
 
+  // Calls that could not be answered in time and were told so, since the start.
+  uint64_t refused_calls() const { return calls_.refused(); }
+
  private:
   class EndOfQueue;
   class PulseAnswer;
 
   AsyncServer(std::unique_ptr<AsyncMethods> methods, std::unique_ptr<grpc::Server> server,
               std::unique_ptr<grpc::ServerCompletionQueue> queue, const Options& options);
+  void Serve();
 
   const std::unique_ptr<AsyncMethods> methods_;  // first: all below calls it
   PeerDirectory peers_;
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   const std::unique_ptr<grpc::Server> server_;
+  CallQueue calls_;
+  const CallHost host_;
   // What the thread will see is there before it.
   const std::unique_ptr<AsyncCall> end_of_queue_;
   ThreadPulse pulse_;

@@ -16,20 +16,20 @@ class UnaryMethod final : public AsyncMethod {
   using Handler = std::function<absl::Status(const CallContext&, Request&, Response&)>;
   using Cleaner = void (*)(Response&);
 
-  UnaryMethod(Expect expect, Handler handler, Cleaner cleaner)
-      : expect_(std::move(expect)), handler_(std::move(handler)), cleaner_(cleaner) {}
+  UnaryMethod(size_t lane, Expect expect, Handler handler, Cleaner cleaner)
+      : lane_(lane), expect_(std::move(expect)), handler_(std::move(handler)), cleaner_(cleaner) {}
 
-  void ExpectNext(grpc::ServerCompletionQueue* queue, const PeerDirectory& peers) override {
-    auto* const call = new Call(*this, queue, peers);
-    expect_(&call->context, &call->request, &call->writer, queue, call);
+  void ExpectNext(const CallHost& host) override {
+    auto* const call = new Call(*this, host);
+    expect_(&call->context, &call->request, &call->writer, host.queue, call);
   }
 
  private:
-  // Waits for one, puts the next place on the queue, runs the handler inline, finishes.
-  struct Call final : public AsyncCall {
-    Call(UnaryMethod& method_in, grpc::ServerCompletionQueue* queue_in,
-         const PeerDirectory& peers_in)
-        : method(method_in), queue(queue_in), peers(peers_in), writer(&context) {}
+  // Waits for one, puts the next place on the queue, runs the handler inline or in its turn,
+  // finishes.
+  struct Call final : public AsyncCall, public QueuedCall {
+    Call(UnaryMethod& method_in, const CallHost& host_in)
+        : method(method_in), host(host_in), writer(&context) {}
 
     void Proceed(bool ok) override {
       if (begun || !ok) {
@@ -37,9 +37,14 @@ class UnaryMethod final : public AsyncMethod {
         return;
       }
       begun = true;
-      method.ExpectNext(queue, peers);
+      method.ExpectNext(host);
+      host.calls.Offer(method.lane_, this, [this] { return AnswerBefore(context); });
+    }
+
+    void Run() override {
       Response response;
-      const absl::Status status = method.handler_(CallContext(context, peers), request, response);
+      const absl::Status status =
+          method.handler_(CallContext(context, host.peers), request, response);
       // Finish serialises before it returns, so the response need not outlive it.
       if (status.ok()) {
         writer.Finish(response, grpc::Status::OK, this);
@@ -49,15 +54,22 @@ class UnaryMethod final : public AsyncMethod {
       if (method.cleaner_ != nullptr) method.cleaner_(response);
     }
 
+    void Refuse() override {
+      writer.FinishWithError(
+          grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                       "there are more calls than can be answered before their deadlines"),
+          this);
+    }
+
     UnaryMethod& method;
-    grpc::ServerCompletionQueue* const queue;
-    const PeerDirectory& peers;
+    const CallHost& host;
     grpc::ServerContext context;
     Request request;
     Writer writer;
     bool begun = false;
   };
 
+  const size_t lane_;
   const Expect expect_;
   const Handler handler_;
   const Cleaner cleaner_;
@@ -71,6 +83,7 @@ void AsyncService<Generated>::AddMethod(
     Derived* derived, Handler Derived::*handler, void (*cleaner)(Response&)) {
   using Method = UnaryMethod<Request, Response>;
   methods_.push_back(std::make_unique<Method>(
+      methods_.size(),
       [this, expect](grpc::ServerContext* context, Request* request,
                      typename Method::Writer* writer, grpc::ServerCompletionQueue* queue,
                      void* tag) {

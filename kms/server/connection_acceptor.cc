@@ -26,6 +26,7 @@
 #include "base/log_throttle.h"
 #include "base/mutex.h"
 #include "base/posix_error.h"
+#include "kms/server/guarded_sockets.h"
 #include "kms/server/thread_pulse.h"
 
 namespace kekd {
@@ -35,6 +36,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::chrono::milliseconds kPauseWithoutDescriptors(100);
+constexpr std::chrono::seconds kSweepInterval(5);
 constexpr int kMaxAcceptsAtOnce = 64;
 
 // A GOAWAY frame (RFC 9113, section 6.8) that promises to answer every stream: open no more of them
@@ -92,7 +94,7 @@ class ConnectionAcceptor::Loop final {
     Drain();
     SendAway();
     // Adopted connections live on in gRPC; only our duplicates of their descriptors close.
-    peers_.clear();
+    while (!peers_.empty()) Forget(peers_.begin());
   }
 
   void Stop() {
@@ -237,9 +239,11 @@ class ConnectionAcceptor::Loop final {
     return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
   }
 
-  // Until the next preface is overdue or accepting is resumed; -1 for ever.
+  // Until the next preface is overdue, accepting is resumed or connections are looked at; -1 for
+  // ever.
   int TimeoutMillis() const {
     SteadyTime next = paused_until_;
+    if (!peers_.empty() && !stop_.load()) next = std::min(next, next_sweep_);
     for (const auto& listener : listeners_) {
       if (listener->pending.empty()) continue;
       next = std::min(next, peers_.at(listener->pending.front()).connect_time + preface_timeout_);
@@ -347,6 +351,10 @@ class ConnectionAcceptor::Loop final {
     Peer& peer = it->second;
     if (peer.adopted) {
       peer.listener->adopted.fetch_sub(1);
+      const std::string offence = GuardedSockets::Instance().End(peer.fd.get());
+      if (!offence.empty()) {
+        Refuse(*peer.listener, absl::StrCat(peer.credentials.ToString(), ": ", offence));
+      }
     } else {
       peer.listener->pending.erase(peer.pending_position);
     }
@@ -364,6 +372,9 @@ class ConnectionAcceptor::Loop final {
       }
     }
     if (paused_until_ <= now) ResumeAccepting();
+    if (peers_.empty() || now < next_sweep_) return;
+    GuardedSockets::Instance().Sweep();
+    next_sweep_ = now + kSweepInterval;
   }
 
   // Out of descriptors: a level-triggered listener would spin. Peers that have said nothing are the
@@ -403,6 +414,7 @@ class ConnectionAcceptor::Loop final {
   UniqueFd epoll_;
   UniqueFd wake_;
   SteadyTime paused_until_ = SteadyTime::max();
+  SteadyTime next_sweep_;
   std::chrono::milliseconds preface_timeout_ = absl::ToChronoMilliseconds(kPrefaceTimeout);
   Mutex policies_mu_;
   std::vector<PeerPolicy> policies_ ABSL_GUARDED_BY(policies_mu_);  // by the listener's index

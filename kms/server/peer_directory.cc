@@ -42,10 +42,13 @@ UniqueFd PeerDirectory::Register(UniqueFd connection, const PeerCredentials& pee
   return connection;
 }
 
-std::optional<PeerCredentials> PeerDirectory::Find(const std::string& name) const {
-  absl::string_view digits = name;
+int PeerDirectory::DescriptorOf(absl::string_view name) {
   int fd = -1;
-  if (!absl::ConsumePrefix(&digits, "fd:") || !absl::SimpleAtoi(digits, &fd)) return std::nullopt;
+  return absl::ConsumePrefix(&name, "fd:") && absl::SimpleAtoi(name, &fd) ? fd : -1;
+}
+
+std::optional<PeerCredentials> PeerDirectory::Find(const std::string& name) const {
+  const int fd = DescriptorOf(name);
   MutexLock lock(&mu_);
   const auto found = peers_.find(fd);
   if (found == peers_.end()) return std::nullopt;

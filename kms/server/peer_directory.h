@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
 #include "base/mutex.h"
 #include "base/unique_fd.h"
 #include "base/unix_socket.h"
@@ -21,6 +22,8 @@ class PeerDirectory final {
  public:
   // Notes who is behind `connection` and returns it under the number to give to gRPC.
   UniqueFd Register(UniqueFd connection, const PeerCredentials& peer);
+  // The number in gRPC's name of the peer; -1 for another name.
+  static int DescriptorOf(absl::string_view name);
   // By gRPC's name of the peer; nothing for a name that was never registered.
   std::optional<PeerCredentials> Find(const std::string& name) const;
 
