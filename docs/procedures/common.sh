@@ -58,6 +58,9 @@ install_config() {
 apply_config() {
   local deadline=$((SECONDS + WAIT)) hash
   if [[ $RESTART == reload ]]; then
+    tells_its_config ||
+      fail "an API server before 1.34 does not tell which file it has. It takes $CONFIG within a minute or two: go on when" \
+        'apiserver_encryption_config_controller_automatic_reloads_total{status="success"} has grown'
     hash=sha256:$(sha256sum "$CONFIG" | cut -d ' ' -f 1)
     say "waiting until the API server has taken the file by itself ..."
     until run "$KUBECTL" get --raw /metrics 2>/dev/null |
@@ -74,6 +77,13 @@ apply_config() {
     sleep 0.2
   done
   say "the API server of this node is ready with it"
+}
+
+# Whether the API server has the metric that names its configuration. One that does not answer yet will have it, or run late.
+tells_its_config() {
+  local minor
+  minor=$(run "$KUBECTL" get --raw /version 2>/dev/null | sed -n 's/.*"minor": *"\([0-9]*\).*/\1/p')
+  ((${minor:-34} >= 34))
 }
 
 # As far as it can be told: a restarted API server has that check if it has a KMS provider.

@@ -51,6 +51,16 @@ def alive(pid):
         return False
 
 
+def _thread_states(pid):
+    """The letter of proc(5) for each thread of a process."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8", errors="replace") as stat:
+                yield stat.read().rpartition(")")[2].split()[0]
+        except OSError:  # it has ended meanwhile
+            continue
+
+
 def tail(path, lines=25):
     """The last lines of a log, for an error text."""
     try:
@@ -107,9 +117,11 @@ class Process:
         os.kill(self._popen.pid, number)
 
     def pause(self):
-        """SIGSTOP: the process keeps its sockets and answers nobody."""
+        """SIGSTOP: the process keeps its sockets and answers nobody, from the moment this returns."""
         self.send(signal.SIGSTOP)
         self._paused = True
+        # One thread takes the signal and stops the others, when it gets a CPU; until then those go on answering.
+        wait_for(lambda: set(_thread_states(self.pid)) == {"T"}, 10, f"{self.name} stops", interval=0.001)
 
     def resume(self):
         self.send(signal.SIGCONT)

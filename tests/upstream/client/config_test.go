@@ -34,7 +34,7 @@ func TestKMSv2PluginHealthzTTL(t *testing.T) {
 		t.Parallel()
 		k := kekd.Started(t)
 		k.Pause()
-		s := newServer(t, k.Endpoint(), serverOptions{timeout: 500 * time.Millisecond})
+		s := newServer(t, k.Endpoint(), serverOptions{timeout: time.Second})
 		mustFail(t, s.check(), "code = DeadlineExceeded")
 		k.Resume()
 		mustFail(t, s.check(), "code = DeadlineExceeded")

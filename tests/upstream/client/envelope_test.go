@@ -85,7 +85,7 @@ func TestEnvelopeCaching(t *testing.T) {
 			t.Parallel()
 			bothKinds(t, func(t *testing.T, useSeed bool) {
 				k := kekd.Started(t)
-				s := &watched{real: connect(t, k.Endpoint(), t.Name(), 300*time.Millisecond)}
+				s := &watched{real: connect(t, k.Endpoint(), t.Name(), time.Second)}
 				clock := testingclock.NewFakeClock(time.Now())
 				state := makeState(t, s, t.Name(), useSeed)
 				transformer := newEnvelopeTransformerWithClock(s, t.Name(), func() (kmsv2.State, error) { return state, nil },

@@ -171,7 +171,7 @@ func TestKMSv2Healthz(t *testing.T) {
 	var providers string
 	for i, k := range kekds {
 		name := fmt.Sprintf("healthz-provider-%d", i+1)
-		providers += provider(name, k.Endpoint(), 500*time.Millisecond)
+		providers += provider(name, k.Endpoint(), time.Second)
 		setHooks(name, func(w *watched) {
 			// As a plugin that is asked again at once: what is good is kept no longer than what is bad.
 			w.spoilStatus = func(response *service.StatusResponse) { response.Healthz = "good enough" }
