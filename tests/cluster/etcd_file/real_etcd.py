@@ -97,7 +97,7 @@ class RealEtcd(unittest.TestCase):
         self.assertEqual(dump.facts["kind"], "snapshot")
         self.assertEqual(dump.facts["otherKeys"], 250)
         self.assertEqual(dump.facts["revision"], self.revision())
-        self.assertRegex(dump.facts["version"], r"^3\.[46]$")
+        self.assertRegex(dump.facts["version"], r"^3\.[456]$")
 
         history = Dump(path, history=True)
         self.assert_clean(history)
