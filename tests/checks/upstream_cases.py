@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Keeps docs/upstream-cases.md, our tests and the Kubernetes project's own in step.
 
-Each row's tests exist; each of our tests that has an upstream name is in a row; no name is in two; a row without a test says
+The client code is of the API server's version. Each row's tests exist; each of our tests that has an upstream name is in a row; no name is in two; a row without a test says
 why. And, where Go has upstream's sources, every test of theirs is in a row, and no row is about a test that they do not have.
 """
 
@@ -53,7 +53,18 @@ def upstream_tests():
     return {name for path in files for name in _GO_TEST.findall(read(path))} - {"TestMain"}
 
 
+def versions_differ():
+    """What is wrong with the versions, if anything: Kubernetes 1.N.P has its client code in k8s.io/apiserver v0.N.P."""
+    server = re.search(r"^readonly KUBERNETES_PINNED=1\.(\S+)$", read(ROOT / "tests" / "real_parts" / "get"), re.MULTILINE)
+    client = re.search(r"^\tk8s\.io/apiserver v0\.(\S+)$", read(CLIENT.parent / "go.mod"), re.MULTILINE)
+    if not server or not client or server[1] != client[1]:
+        return f"tests/real_parts/get pins 1.{server and server[1]}, tests/upstream/go.mod 0.{client and client[1]}"
+    return None if f"pinned (1.{server[1]})" in read(PAGE) else f"the page is not about 1.{server[1]}"
+
+
 def problems():
+    if versions_differ():
+        yield versions_differ()
     rows = _ROW.findall(read(PAGE))
     if not rows:
         yield "there are no rows"
