@@ -116,6 +116,38 @@ class Findings:
         return {hit.kind for hit in self.arena}
 
 
+def wait_until_stopped(pid):
+    deadline = time.monotonic() + 20
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    while any(") T " not in (task / "stat").read_text() for task in tasks.iterdir()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} does not stop")
+        time.sleep(0.01)
+
+
+def dump(pid, place):
+    """Of a process that runs; it is stopped for that long."""
+    place.mkdir(mode=0o700)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until_stopped(pid)
+        subprocess.run([BIN / "dump_memory", place, str(pid)], check=True, timeout=60)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def run_to_its_end(place, *command, **options):
+    """Runs a program and dumps it just before its end; returns the finished process."""
+    place.mkdir(mode=0o700)
+    return subprocess.run([BIN / "dump_memory", place, "--", *command], stdin=subprocess.DEVNULL, check=False, capture_output=True,
+                          text=True, timeout=60, **options)
+
+
+def find(secrets_file, *places):
+    result = subprocess.run([BIN / "find_secrets", secrets_file, *places], check=True, timeout=120, capture_output=True, text=True)
+    return Findings(json.loads(result.stdout))
+
+
 class MemoryTestCase(KekctlTestCase):
 
     def setUp(self):
@@ -133,21 +165,14 @@ class MemoryTestCase(KekctlTestCase):
         return path
 
     def dump(self, process):
-        """Of a process that runs; it is stopped for that long."""
         place = self._new_dump()
-        process.send_signal(signal.SIGSTOP)
-        try:
-            self._wait_until_stopped(process.pid)
-            subprocess.run([BIN / "dump_memory", place, str(process.pid)], check=True, timeout=60)
-        finally:
-            process.send_signal(signal.SIGCONT)
+        dump(process.pid, place)
         return place
 
     def run_to_its_end(self, *command, expect=0, **options):
         """Runs a program; returns its dump from just before its end, and what it printed."""
         place = self._new_dump()
-        result = subprocess.run([BIN / "dump_memory", place, "--", *command], stdin=subprocess.DEVNULL, check=False,
-                                capture_output=True, text=True, timeout=60, **options)
+        result = run_to_its_end(place, *command, **options)
         self.assertEqual(result.returncode, expect, f"{command}\n{result.stdout}{result.stderr}")
         return place, result.stdout + result.stderr
 
@@ -159,8 +184,7 @@ class MemoryTestCase(KekctlTestCase):
 
     def find(self, secrets, *places):
         listed = self.private_file(self.bench / "secrets", secrets)
-        result = subprocess.run([BIN / "find_secrets", listed, *places], check=True, timeout=120, capture_output=True, text=True)
-        return Findings(json.loads(result.stdout))
+        return find(listed, *places)
 
     def assert_nothing_outside(self, findings, what):
         self.assertGreater(findings.secrets, 0)
@@ -169,16 +193,7 @@ class MemoryTestCase(KekctlTestCase):
 
     def _new_dump(self):
         self._dumps += 1
-        place = self.bench / f"dump-{self._dumps}"
-        place.mkdir(mode=0o700)
-        return place
-
-    def _wait_until_stopped(self, pid):
-        deadline = time.monotonic() + 20
-        tasks = pathlib.Path(f"/proc/{pid}/task")
-        while any(") T " not in (task / "stat").read_text() for task in tasks.iterdir()):
-            self.assertLess(time.monotonic(), deadline, "the process does not stop")
-            time.sleep(0.01)
+        return self.bench / f"dump-{self._dumps}"
 
 
 def main():

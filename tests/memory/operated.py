@@ -166,9 +166,6 @@ class Child:
     def __init__(self, pid):
         self.pid = pid
 
-    def send_signal(self, number):
-        os.kill(self.pid, number)
-
     def end(self):
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
