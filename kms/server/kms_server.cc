@@ -7,25 +7,25 @@
 #include "base/secret_bytes.h"
 #include "base/status_macros.h"
 #include "kms/server/async_server.h"
+#include "kms/server/secret_message.h"
 #include "kms/v2/api.grpc.pb.h"
 
 namespace kekd {
 namespace {
 
-using Generated = ::v2::KeyManagementService::AsyncService;
+// Encrypt and Decrypt in gRPC's own buffers, because there are secrets in them to be wiped.
+using Generated = ::v2::KeyManagementService::WithAsyncMethod_Status<
+    ::v2::KeyManagementService::WithRawMethod_Encrypt<
+        ::v2::KeyManagementService::WithRawMethod_Decrypt<::v2::KeyManagementService::Service>>>;
 
-// Moves a secret out of a message into locked memory and wipes the message's own copy. What gRPC's
-// buffers keep of it is out of our reach (docs/threat-model.md).
+void WipeField(std::string& field) { Wipe(field.data(), field.size()); }
+
+// Moves a secret out of a message into locked memory and wipes the message's own copy.
 SecretBytes TakeSecret(std::string& field) {
   SecretBytes secret = SecretBytes::CopyOf(AsBytes(field));
-  Wipe(field.data(), field.size());
+  WipeField(field);
   field.clear();
   return secret;
-}
-
-void WipePlaintext(::v2::DecryptResponse& response) {
-  std::string* plaintext = response.mutable_plaintext();
-  Wipe(plaintext->data(), plaintext->size());
 }
 
 class KmsService final : public AsyncService<Generated> {
@@ -33,7 +33,7 @@ class KmsService final : public AsyncService<Generated> {
   explicit KmsService(const EnvelopeService& service) : service_(service) {
     AddMethod(&Generated::RequestStatus, this, &KmsService::Status);
     AddMethod(&Generated::RequestEncrypt, this, &KmsService::Encrypt);
-    AddMethod(&Generated::RequestDecrypt, this, &KmsService::Decrypt, &WipePlaintext);
+    AddMethod(&Generated::RequestDecrypt, this, &KmsService::Decrypt);
   }
 
  private:
@@ -46,19 +46,25 @@ class KmsService final : public AsyncService<Generated> {
     return absl::OkStatus();
   }
 
-  absl::Status Encrypt(const CallContext& call, ::v2::EncryptRequest& request,
-                       ::v2::EncryptResponse& response) const {
+  absl::Status Encrypt(const CallContext& call, grpc::ByteBuffer& received,
+                       grpc::ByteBuffer& answer) const {
+    ::v2::EncryptRequest request;
+    KEKD_RETURN_IF_ERROR(TakeMessage(received, request));
     const SecretBytes plaintext = TakeSecret(*request.mutable_plaintext());
     KEKD_ASSIGN_OR_RETURN(
         EnvelopeService::Encrypted encrypted,
         service_.Encrypt(plaintext, request.uid(), call.Deadline(kMaxKmsCallTime)));
+    ::v2::EncryptResponse response;
     response.set_ciphertext(std::move(encrypted.ciphertext));
     response.set_key_id(std::move(encrypted.key_id));
+    answer = PutMessage(response);
     return absl::OkStatus();
   }
 
-  absl::Status Decrypt(const CallContext& call, ::v2::DecryptRequest& request,
-                       ::v2::DecryptResponse& response) const {
+  absl::Status Decrypt(const CallContext& call, grpc::ByteBuffer& received,
+                       grpc::ByteBuffer& answer) const {
+    ::v2::DecryptRequest request;
+    KEKD_RETURN_IF_ERROR(TakeMessage(received, request));
     KEKD_ASSIGN_OR_RETURN(
         const SecretBytes plaintext,
         service_.Decrypt({.ciphertext = request.ciphertext(),
@@ -67,7 +73,10 @@ class KmsService final : public AsyncService<Generated> {
                           .annotations = static_cast<size_t>(request.annotations_size())},
                          call.Deadline(kMaxKmsCallTime)));
     const ByteView raw = plaintext.Reveal(SecretAccessToken());
+    ::v2::DecryptResponse response;
     response.set_plaintext(raw.data(), raw.size());
+    answer = PutMessage(response);
+    WipeField(*response.mutable_plaintext());
     return absl::OkStatus();
   }
 

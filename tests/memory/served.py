@@ -12,9 +12,12 @@ import memory_case
 from kekctl_harness import BIN
 
 _CALLS = 20000 if memory_case.LONG else 2000
+_CONNECTIONS = 9  # three loads of three
+_SLICE = 23  # GRPC_SLICE_INLINED_SIZE
 _PASSPHRASE = base64.b85encode(secrets.token_bytes(24)).decode().replace("#", "x").replace("{", "y")
-# Kinds that must be in kekd's locked memory while it serves: else the search itself finds nothing.
-_LIVING = {"kek", "ring-key", "ring-derived-key", "xaes-subkey"}
+# Kinds that must be in kekd's locked memory while it serves: else the search itself finds nothing. (A KEK is there as what AES
+# makes of it, which begins with the key on processors with instructions for AES.)
+_LIVING = {"ring-key", "ring-derived-key", "xaes-subkey"}
 
 
 class Load:
@@ -103,8 +106,10 @@ class Served(memory_case.MemoryTestCase):
         self.assert_nothing_outside(found, what)
 
     def without_rest(self, found):
-        """What gRPC keeps of calls in the buffers that it reads into, of connections that are open (docs/threat-model.md)."""
-        rest = [hit for hit in found.outside if hit.kind.endswith("plaintext")]
+        """What gRPC keeps of calls in the buffers of connections that are open (docs/threat-model.md): of those that never
+        came to kekd's own code, and of a message that came in two reads a piece that is too short for a slice of its own."""
+        rest = [hit for hit in found.outside if hit.kind in ("oversized-plaintext", "abandoned-plaintext")
+                or (hit.kind in ("plaintext", "refused-plaintext") and hit.longest <= _SLICE and hit.secrets <= _CONNECTIONS)]
         found.outside = [hit for hit in found.outside if hit not in rest]
         return found
 
