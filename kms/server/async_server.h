@@ -96,12 +96,12 @@ class AsyncService : public AsyncMethods {
 
  protected:
   // `handler` fills the response, or fails. It may alter the request: it wipes what is secret in
-  // it. `cleaner` wipes what is secret in a response that has been sent.
+  // it. `wiper` does that for a request that is refused without its handler.
   template <typename Base, typename Request, typename Response, typename Derived, typename Handler>
   void AddMethod(void (Base::*expect)(grpc::ServerContext*, Request*,
                                       grpc::ServerAsyncResponseWriter<Response>*,
                                       grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
-                 Derived* derived, Handler Derived::*handler, void (*cleaner)(Response&) = nullptr);
+                 Derived* derived, Handler Derived::*handler, void (*wiper)(Request&) = nullptr);
 
  private:
   Generated generated_;

@@ -14,10 +14,10 @@ class UnaryMethod final : public AsyncMethod {
   using Expect = std::function<void(grpc::ServerContext*, Request*, Writer*,
                                     grpc::ServerCompletionQueue*, void*)>;
   using Handler = std::function<absl::Status(const CallContext&, Request&, Response&)>;
-  using Cleaner = void (*)(Response&);
+  using Wiper = void (*)(Request&);
 
-  UnaryMethod(size_t lane, Expect expect, Handler handler, Cleaner cleaner)
-      : lane_(lane), expect_(std::move(expect)), handler_(std::move(handler)), cleaner_(cleaner) {}
+  UnaryMethod(size_t lane, Expect expect, Handler handler, Wiper wiper)
+      : lane_(lane), expect_(std::move(expect)), handler_(std::move(handler)), wiper_(wiper) {}
 
   void ExpectNext(const CallHost& host) override {
     auto* const call = new Call(*this, host);
@@ -51,10 +51,10 @@ class UnaryMethod final : public AsyncMethod {
       } else {
         writer.FinishWithError(ToGrpcStatus(status), this);
       }
-      if (method.cleaner_ != nullptr) method.cleaner_(response);
     }
 
     void Refuse() override {
+      if (method.wiper_ != nullptr) method.wiper_(request);
       writer.FinishWithError(
           grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                        "there are more calls than can be answered before their deadlines"),
@@ -72,7 +72,7 @@ class UnaryMethod final : public AsyncMethod {
   const size_t lane_;
   const Expect expect_;
   const Handler handler_;
-  const Cleaner cleaner_;
+  const Wiper wiper_;
 };
 
 template <typename Generated>
@@ -80,7 +80,7 @@ template <typename Base, typename Request, typename Response, typename Derived, 
 void AsyncService<Generated>::AddMethod(
     void (Base::*expect)(grpc::ServerContext*, Request*, grpc::ServerAsyncResponseWriter<Response>*,
                          grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
-    Derived* derived, Handler Derived::*handler, void (*cleaner)(Response&)) {
+    Derived* derived, Handler Derived::*handler, void (*wiper)(Request&)) {
   using Method = UnaryMethod<Request, Response>;
   methods_.push_back(std::make_unique<Method>(
       methods_.size(),
@@ -92,7 +92,7 @@ void AsyncService<Generated>::AddMethod(
       [derived, handler](const CallContext& call, Request& request, Response& response) {
         return (derived->*handler)(call, request, response);
       },
-      cleaner));
+      wiper));
 }
 
 }  // namespace kekd

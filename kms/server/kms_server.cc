@@ -32,7 +32,7 @@ class KmsService final : public AsyncService<Generated> {
  public:
   explicit KmsService(const EnvelopeService& service) : service_(service) {
     AddMethod(&Generated::RequestStatus, this, &KmsService::Status);
-    AddMethod(&Generated::RequestEncrypt, this, &KmsService::Encrypt);
+    AddMethod(&Generated::RequestEncrypt, this, &KmsService::Encrypt, &WipeMessage);
     AddMethod(&Generated::RequestDecrypt, this, &KmsService::Decrypt);
   }
 

@@ -12,12 +12,7 @@
 
 namespace kekd {
 
-absl::Status TakeMessage(grpc::ByteBuffer& buffer, google::protobuf::MessageLite& message) {
-  bool parsed;
-  {
-    grpc::ProtoBufferReader reader(&buffer);
-    parsed = reader.status().ok() && message.ParseFromZeroCopyStream(&reader);
-  }
+void WipeMessage(grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> pieces;
   if (buffer.Dump(&pieces).ok()) {
     for (const grpc::Slice& piece : pieces) {
@@ -26,6 +21,15 @@ absl::Status TakeMessage(grpc::ByteBuffer& buffer, google::protobuf::MessageLite
     }
   }
   buffer.Clear();
+}
+
+absl::Status TakeMessage(grpc::ByteBuffer& buffer, google::protobuf::MessageLite& message) {
+  bool parsed;
+  {
+    grpc::ProtoBufferReader reader(&buffer);
+    parsed = reader.status().ok() && message.ParseFromZeroCopyStream(&reader);
+  }
+  WipeMessage(buffer);
   if (parsed) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("the request is no message of type ", message.GetTypeName()));

@@ -14,6 +14,9 @@ namespace kekd {
 // `buffer` is empty then. InvalidArgument if it is no such message.
 absl::Status TakeMessage(grpc::ByteBuffer& buffer, google::protobuf::MessageLite& message);
 
+// Only wipes it, as TakeMessage does.
+void WipeMessage(grpc::ByteBuffer& buffer);
+
 // For gRPC to send, in a block of the heap's own also if it is short: gRPC keeps short ones in
 // arrays that live as long as the connection. The heap wipes it when it has been sent
 // (base/wiping_heap.cc).
