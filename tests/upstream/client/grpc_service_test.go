@@ -36,10 +36,9 @@ func encryptAndDecrypt(t testing.TB, s service.Service) {
 
 func TestKMSPluginLateStart(t *testing.T) {
 	t.Parallel()
-	const timeout = 3 * time.Second
 	k := kekd.New(t)
-	s := connect(t, k.Endpoint(), t.Name(), timeout)
-	time.Sleep(timeout / 2)
+	s := connect(t, k.Endpoint(), t.Name(), 10*time.Second)
+	time.Sleep(1500 * time.Millisecond)
 	k.Start()
 	_, err := s.Encrypt(testContext(t), uid, testData)
 	must(t, err)
@@ -56,7 +55,7 @@ func TestTimeouts(t *testing.T) {
 	}{
 		{name: "timeout zero before the plugin starts", pluginDelay: 3 * time.Second, fails: true},
 		{name: "timeout zero with the plugin up", clientDelay: 2 * time.Second, fails: true},
-		{name: "timeout greater than the plugin's delay", timeout: 6 * time.Second, pluginDelay: 3 * time.Second},
+		{name: "timeout greater than the plugin's delay", timeout: 20 * time.Second, pluginDelay: 3 * time.Second},
 		{name: "timeout less than the plugin's delay", timeout: 3 * time.Second, pluginDelay: 6 * time.Second, fails: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -68,13 +67,13 @@ func TestTimeouts(t *testing.T) {
 				k.Start()
 			})
 			time.Sleep(test.clientDelay)
+			defer plugin.Wait()
 			_, err := connect(t, k.Endpoint(), t.Name(), test.timeout).Encrypt(testContext(t), uid, testData)
 			if test.fails {
 				mustFail(t, err, "code = DeadlineExceeded")
 			} else {
 				must(t, err)
 			}
-			plugin.Wait()
 		})
 	}
 	// A plugin that accepts and does not answer: upstream's mock can only be absent.
@@ -86,7 +85,7 @@ func TestTimeouts(t *testing.T) {
 		_, err := s.Encrypt(testContext(t), uid, testData)
 		mustFail(t, err, "rpc error: code = DeadlineExceeded desc = context deadline exceeded")
 		k.Resume()
-		encryptAndDecrypt(t, s)
+		encryptAndDecrypt(t, connect(t, k.Endpoint(), t.Name(), 10*time.Second))
 	})
 }
 

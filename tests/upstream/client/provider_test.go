@@ -100,7 +100,7 @@ func TestKMSv2ProviderKeyIDStaleness(t *testing.T) {
 	t.Parallel()
 	bothKinds(t, func(t *testing.T, useSeed bool) {
 		k := kekd.Started(t)
-		s := newServer(t, k.Endpoint(), serverOptions{timeout: time.Second, askAgainSoon: true, gcm: !useSeed})
+		s := newServer(t, k.Endpoint(), serverOptions{timeout: 2 * time.Second, askAgainSoon: true, gcm: !useSeed})
 		stale := func(step string, stored []byte, want bool) {
 			t.Helper()
 			if got := s.mustRead(stored, text); got != want {

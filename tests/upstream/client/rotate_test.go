@@ -83,7 +83,7 @@ func Test_kmsv2PluginProbe_rotateDEKOnKeyIDChange(t *testing.T) {
 
 func (test rotation) run(t *testing.T) {
 	k := kekd.Started(t)
-	s := newServer(t, k.Endpoint(), serverOptions{timeout: time.Second, askAgainSoon: true, gcm: test.gcm})
+	s := newServer(t, k.Endpoint(), serverOptions{timeout: 2 * time.Second, askAgainSoon: true, gcm: test.gcm})
 	oldKeyID := k.KeyID()
 	before := s.object(s.mustWrite("before"))
 	madeAt := time.Now()

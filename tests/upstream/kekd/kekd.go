@@ -107,7 +107,7 @@ func (k *Kekd) Start() {
 	for !strings.Contains(k.log()[len(before):], "ready") {
 		select {
 		case <-ended:
-			k.t.Fatalf("kekd ended: %s", k.log()[len(before):])
+			k.t.Fatalf("kekd ended with %v: %s", process.ProcessState, k.log()[len(before):])
 		case <-deadline:
 			k.t.Fatalf("kekd is not ready: %s", k.log()[len(before):])
 		case <-time.After(5 * time.Millisecond):
