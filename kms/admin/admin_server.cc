@@ -66,6 +66,7 @@ void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   const AdministeredKeyring::Connections connections = ring.connections();
   out->set_connections(connections.open);
   out->set_refused_connections(connections.refused);
+  out->set_refused_calls(connections.refused_calls);
   FillBackups(*ring.writer, opened->keyring(), out);
 }
 

@@ -26,6 +26,7 @@ struct AdministeredKeyring {
   struct Connections {
     uint64_t open = 0;
     uint64_t refused = 0;
+    uint64_t refused_calls = 0;  // for want of time
   };
   std::function<Connections()> connections;
   // What an operator should know of it beside its health. Called on the server's thread.

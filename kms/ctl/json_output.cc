@@ -146,6 +146,7 @@ Json StatusObject(const admin::v1::KeyringStatus& ring) {
           {"failed", ring.failed_calls()},
           {"connections", ring.connections()},
           {"refusedConnections", ring.refused_connections()},
+          {"refusedCalls", ring.refused_calls()},
           {"lastCanary", TimeOrNull(ring.last_canary_ms())},
           {"newestBackup", NewestBackupObject(ring)},
           {"versionsWithoutBackup", std::vector<uint32_t>(ring.versions_without_backup().begin(),

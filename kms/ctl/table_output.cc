@@ -104,6 +104,9 @@ std::string StatusDetails(const admin::v1::KeyringStatus& ring, absl::Time now, 
   if (ring.refused_connections() != 0) {
     add("refused  ", absl::StrCat(ring.refused_connections(), " connections"));
   }
+  if (ring.refused_calls() != 0) {
+    add("refused  ", absl::StrCat(ring.refused_calls(), " calls, for want of time"));
+  }
   for (const std::string& warning : ring.warnings()) {
     absl::StrAppend(&text, "  ", Painted("warning", Tone::kWarning, colors), "  ",
                     Printable(warning), "\n");

@@ -262,7 +262,7 @@ class Daemon::Impl final {
 
   AdministeredKeyring::Connections ConnectionsOf(size_t index) const {
     const ConnectionAcceptor::Stats stats = acceptor_->GetStats(index);
-    return {stats.connections, stats.refused};
+    return {stats.connections, stats.refused, keyrings_[index]->server().refused_calls()};
   }
 
   FileSystem& fs_;

@@ -15,9 +15,11 @@
 namespace kekd {
 namespace {
 
-// High, so that a client hears "no" instead of waiting in silence for a stream; yet a stream that
-// is only opened takes some 12 kB, and kBufferBytes is what all connections of a server may take.
-constexpr int kMaxConcurrentStreams = 4000;
+// A client opens streams far ahead of what it may send on them, and a stream that is only opened
+// takes some 12 kB: so many for each of a socket's connections are 100 MB. To hold back a
+// connection with more of them would also hold back what its open calls wait for. Calls that wait
+// for a stream in the client wait no longer than they would here.
+constexpr int kMaxConcurrentStreams = 128;
 constexpr size_t kBufferBytes = size_t{64} << 20;
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -26,6 +27,7 @@
 #include "base/log_throttle.h"
 #include "base/mutex.h"
 #include "base/posix_error.h"
+#include "kms/server/fair_share.h"
 #include "kms/server/guarded_sockets.h"
 #include "kms/server/thread_pulse.h"
 
@@ -37,6 +39,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr std::chrono::milliseconds kPauseWithoutDescriptors(100);
 constexpr std::chrono::seconds kSweepInterval(5);
+constexpr std::chrono::seconds kAfterwards(1);
+constexpr int kSweepsAfterwards = 3;
 constexpr int kMaxAcceptsAtOnce = 64;
 
 // A GOAWAY frame (RFC 9113, section 6.8) that promises to answer every stream: open no more of them
@@ -134,6 +138,7 @@ class ConnectionAcceptor::Loop final {
     UniqueFd fd;  // the connection while pending; a duplicate of it once adopted
     PeerCredentials credentials;
     bool adopted = false;
+    bool leaving = false;  // shut down, to make room
     SteadyTime connect_time;
     std::list<uint64_t>::iterator pending_position;
   };
@@ -243,7 +248,7 @@ class ConnectionAcceptor::Loop final {
   // ever.
   int TimeoutMillis() const {
     SteadyTime next = paused_until_;
-    if (!peers_.empty() && !stop_.load()) next = std::min(next, next_sweep_);
+    if (!stop_.load()) next = std::min(next, next_sweep_);
     for (const auto& listener : listeners_) {
       if (listener->pending.empty()) continue;
       next = std::min(next, peers_.at(listener->pending.front()).connect_time + preface_timeout_);
@@ -290,7 +295,8 @@ class ConnectionAcceptor::Loop final {
     }
     if (listener.pending.size() >= kMaxPending) {
       Refuse(listener, "too many peers have connected without a word");
-      Forget(peers_.find(listener.pending.front()));
+      const auto victim = Victim(listener, *peer, Stage::kPending);
+      Forget(victim != peers_.end() ? victim : peers_.find(listener.pending.front()));
     }
     const uint64_t id = next_peer_id_++;
     // Edge-triggered: bytes that are only peeked at must not wake us again and again.
@@ -305,6 +311,20 @@ class ConnectionAcceptor::Loop final {
   }
 
   using PeerIterator = std::unordered_map<uint64_t, Peer>::iterator;
+
+  enum class Stage { kPending, kAdopted };
+
+  // Who makes room for a newcomer; the end if nobody does.
+  PeerIterator Victim(const Listener& listener, const PeerCredentials& newcomer, Stage stage) {
+    std::vector<Occupant> occupants;
+    for (const auto& [id, peer] : peers_) {
+      const bool counts =
+          peer.listener == &listener && !peer.leaving && peer.adopted == (stage == Stage::kAdopted);
+      if (counts) occupants.push_back({id, peer.credentials});
+    }
+    const std::optional<uint64_t> victim = ChooseVictim(occupants, newcomer);
+    return victim.has_value() ? peers_.find(*victim) : peers_.end();
+  }
 
   void Advance(PeerIterator it) {
     switch (PeekPreface(it->second.fd.get())) {
@@ -329,8 +349,11 @@ class ConnectionAcceptor::Loop final {
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.get(), nullptr);
     Forget(it);
     if (listener.adopted.load() >= kMaxConnections) {
+      const auto victim = Victim(listener, credentials, Stage::kAdopted);
       Refuse(listener, absl::StrCat("there are ", kMaxConnections, " connections already"));
-      return;
+      if (victim == peers_.end()) return;
+      victim->second.leaving = true;
+      shutdown(victim->second.fd.get(), SHUT_RDWR);
     }
     UniqueFd duplicate(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
     const uint64_t id = next_peer_id_++;
@@ -344,6 +367,7 @@ class ConnectionAcceptor::Loop final {
     entry.credentials = credentials;
     entry.adopted = true;
     listener.adopted.fetch_add(1);
+    next_sweep_ = std::min(next_sweep_, std::chrono::steady_clock::now() + kSweepInterval);
     listener.socket.adopt(std::move(connection), credentials);
   }
 
@@ -351,6 +375,9 @@ class ConnectionAcceptor::Loop final {
     Peer& peer = it->second;
     if (peer.adopted) {
       peer.listener->adopted.fetch_sub(1);
+      // Once gRPC has let go of it, which may take a while.
+      sweeps_left_ = kSweepsAfterwards;
+      next_sweep_ = std::min(next_sweep_, std::chrono::steady_clock::now() + kAfterwards);
       const std::string offence = GuardedSockets::Instance().End(peer.fd.get());
       if (!offence.empty()) {
         Refuse(*peer.listener, absl::StrCat(peer.credentials.ToString(), ": ", offence));
@@ -372,9 +399,18 @@ class ConnectionAcceptor::Loop final {
       }
     }
     if (paused_until_ <= now) ResumeAccepting();
-    if (peers_.empty() || now < next_sweep_) return;
+    if (now < next_sweep_) return;
     GuardedSockets::Instance().Sweep();
-    next_sweep_ = now + kSweepInterval;
+    ReturnFreeMemory();
+    if (peers_.empty() && sweeps_left_ > 0) --sweeps_left_;
+    const bool more = !peers_.empty() || sweeps_left_ > 0;
+    next_sweep_ = more ? now + kSweepInterval : SteadyTime::max();
+  }
+
+  // Storms leave holes in the heap that malloc(3) would keep.
+  static void ReturnFreeMemory() {
+    constexpr size_t kWorthTheTrouble = size_t{8} << 20;
+    if (mallinfo2().fordblks > kWorthTheTrouble) malloc_trim(0);
   }
 
   // Out of descriptors: a level-triggered listener would spin. Peers that have said nothing are the
@@ -414,7 +450,8 @@ class ConnectionAcceptor::Loop final {
   UniqueFd epoll_;
   UniqueFd wake_;
   SteadyTime paused_until_ = SteadyTime::max();
-  SteadyTime next_sweep_;
+  SteadyTime next_sweep_ = SteadyTime::max();
+  int sweeps_left_ = 0;  // once nobody is connected any more
   std::chrono::milliseconds preface_timeout_ = absl::ToChronoMilliseconds(kPrefaceTimeout);
   Mutex policies_mu_;
   std::vector<PeerPolicy> policies_ ABSL_GUARDED_BY(policies_mu_);  // by the listener's index

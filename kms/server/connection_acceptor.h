@@ -36,8 +36,10 @@ class ConnectionAcceptor final {
   static constexpr absl::Duration kPrefaceTimeout = absl::Seconds(2);
   static constexpr absl::Duration kStopGrace = absl::Milliseconds(200);
   static constexpr absl::Duration kLeaveTimeout = absl::Milliseconds(500);
-  static constexpr size_t kMaxPending = 64;      // a socket; beyond it the oldest is dropped
-  static constexpr size_t kMaxConnections = 64;  // a socket; beyond it new ones are refused
+  // Of a socket. Beyond them somebody who has several makes room (fair_share.h); else the oldest of
+  // the pending ones is dropped, and a new connection is refused.
+  static constexpr size_t kMaxPending = 64;
+  static constexpr size_t kMaxConnections = 64;
 
   struct Socket {
     std::string name;  // for the log

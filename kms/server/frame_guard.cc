@@ -104,6 +104,7 @@ void FrameGuard::OnHeaderBlock(const FrameHeader& frame, Time now) {
     last_stream_ = frame.stream;
     if (unfinished_ == 0) progress_ = now;
     streams_.emplace(frame.stream, Stream{});
+    if (streams_.size() > kMaxStreams) offence_ = "it opens more calls at once than it may";
     ++unfinished_;
     totals_.streams.fetch_add(1, std::memory_order_relaxed);
   } else {

@@ -79,8 +79,10 @@ class FrameGuard final {
   static constexpr size_t kMaxHeaderBlock = 32 * 1024;
   // Of messages that have not ended, over all connections. A stream takes gRPC some 12 kB.
   static constexpr int64_t kMaxUnfinishedBytes = int64_t{32} << 20;
-  static constexpr int64_t kManyStreams = 4000;  // from then on, of all connections,
-  static constexpr int64_t kFewStreams = 32;     // only one with fewer may open further ones
+  // gRPC allows a connection half as many, but only once the client has acknowledged that.
+  static constexpr size_t kMaxStreams = 256;
+  static constexpr int64_t kManyStreams = 10000;  // from then on, of all connections,
+  static constexpr int64_t kFewStreams = 32;      // only one with fewer is read
   // For how long nothing may happen on a connection with calls that have not ended: the client has
   // not sent all of one, or not taken the answer.
   static constexpr std::chrono::seconds kUnfinishedTimeout{10};

@@ -8,7 +8,7 @@ namespace kekd {
 //   - GRPC_TRACE and GRPC_VERBOSITY are taken out of the environment: with them gRPC would write
 //   the
 //     bytes of every message, plaintexts among them, to the log.
-//   - gRPC's errors go to our log.
+//   - gRPC's errors go to our log, and protobuf's, throttled.
 //   - Polling is by poll(2), unless GRPC_POLL_STRATEGY says otherwise. Of gRPC's epoll there is one
 //     poller in a process: the idle thread of one server takes the events of another and hands them
 //     over, which costs a call a third more than it would by itself (docs/performance.md).

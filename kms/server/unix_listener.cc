@@ -16,7 +16,7 @@
 namespace kekd {
 namespace {
 
-constexpr int kBacklog = 128;
+constexpr int kBacklog = 1024;
 
 absl::Status CheckFolder(FileSystem& fs, absl::string_view path) {
   const std::string folder = DirectoryOf(path);

@@ -92,10 +92,12 @@ TEST(TableOutputTest, ShowsTheFormatOfAKeyringsRecord) {
 TEST(TableOutputTest, TellsOfAKeyringWhatHasNoRoomInTheTable) {
   admin::v1::GetStatusResponse status = Status();
   status.mutable_keyrings(0)->set_refused_connections(3);
+  status.mutable_keyrings(0)->set_refused_calls(5);
   const std::string text = StatusTable(status, kNow);
   EXPECT_THAT(text, HasSubstr("  key id   production.12.0123456789abcdef0123456789abcdef\n"));
   EXPECT_THAT(text, HasSubstr("  socket   unix:///run/kekd/production.sock\n"));
   EXPECT_THAT(text, HasSubstr("  refused  3 connections\n"));
+  EXPECT_THAT(text, HasSubstr("  refused  5 calls, for want of time\n"));
   EXPECT_THAT(text, HasSubstr("29s ago"));
   EXPECT_THAT(text, Not(HasSubstr("healthz")));
 }

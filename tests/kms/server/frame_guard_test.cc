@@ -88,10 +88,10 @@ TEST_F(FrameGuardTest, LeavesAnIdleConnectionAlone) {
 
 TEST_F(FrameGuardTest, LetsManyCallsAtOnceTimeOut) {
   for (int round = 0; round < 20; ++round) {
-    for (uint32_t i = 0; i < 600; ++i) Call(next_ + 2 * i);
+    for (uint32_t i = 0; i < 120; ++i) Call(next_ + 2 * i);
     now_ += seconds(3);
-    for (uint32_t i = 0; i < 600; ++i) Receive(Frame(kReset, 0, next_ + 2 * i, 4));
-    next_ += 1200;
+    for (uint32_t i = 0; i < 120; ++i) Receive(Frame(kReset, 0, next_ + 2 * i, 4));
+    next_ += 240;
     EXPECT_EQ(Verdict(), "");
     EXPECT_TRUE(guard_->MayRead(now_));
   }
@@ -130,14 +130,26 @@ TEST_F(FrameGuardTest, BoundsCallsThatAreTakenBack) {
   EXPECT_TRUE(others[0]->MayRead(now_));
 }
 
-TEST_F(FrameGuardTest, BoundsOpenStreamsAndLeavesSomeToEverybody) {
-  for (uint32_t i = 0; i < FrameGuard::kManyStreams; ++i) Call(1 + 2 * i);
-  EXPECT_FALSE(guard_->MayRead(now_));
-  FrameGuard other(totals_, now_);
-  EXPECT_TRUE(other.MayRead(now_));
-  Answer(1);
+TEST_F(FrameGuardTest, BoundsTheOpenStreamsOfAConnection) {
+  for (uint32_t i = 0; i < FrameGuard::kMaxStreams; ++i) Call(1 + 2 * i);
+  EXPECT_EQ(Verdict(), "");
+  Call(10001);
+  EXPECT_NE(Verdict(), "");
+}
+
+TEST_F(FrameGuardTest, BoundsOpenStreamsOfAllAndLeavesSomeToEverybody) {
+  std::vector<std::unique_ptr<FrameGuard>> others;
+  while (totals_.streams < FrameGuard::kManyStreams) {
+    for (uint32_t i = 0; i < 100; ++i) Call(1 + 2 * i);
+    EXPECT_EQ(Verdict(), "");
+    others.push_back(std::move(guard_));
+    Connect();
+  }
+  EXPECT_FALSE(others[0]->MayRead(now_));
   EXPECT_TRUE(guard_->MayRead(now_));
-  guard_.reset();
+  others.pop_back();
+  EXPECT_TRUE(others[0]->MayRead(now_));
+  others.clear();
   EXPECT_EQ(totals_.streams, 0);
 }
 
