@@ -34,7 +34,9 @@ bool ParseHead(const std::string& line, Mapping& mapping) {
   mapping.begin = begin;
   mapping.end = end;
   mapping.permissions = permissions;
-  mapping.name = name == 0 || static_cast<size_t>(name) >= line.size() ? "-" : line.substr(name);
+  mapping.name = name == 0 || static_cast<size_t>(name) >= line.size()
+                     ? "-"
+                     : line.substr(static_cast<size_t>(name));
   return true;
 }
 
