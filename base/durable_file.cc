@@ -15,7 +15,12 @@ absl::Status WriteAndSync(WritableFile& file, ByteView content, const DurableFil
   KEKD_RETURN_IF_ERROR(file.SetOwnerAndMode(options.owner.value_or(geteuid()),
                                             options.group.value_or(getegid()), options.mode));
   KEKD_RETURN_IF_ERROR(file.Append(content));
-  KEKD_RETURN_IF_ERROR(file.Sync());
+  return file.Sync();
+}
+
+absl::Status WriteSyncAndClose(WritableFile& file, ByteView content,
+                               const DurableFileOptions& options) {
+  KEKD_RETURN_IF_ERROR(WriteAndSync(file, content, options));
   return file.Close();
 }
 
@@ -32,24 +37,13 @@ absl::Status SyncName(FileSystem& fs, absl::string_view path, absl::string_view 
                                   ", but it is not known whether that would survive a power cut"));
 }
 
-}  // namespace
-
-absl::Status ReplaceFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
-                                const DurableFileOptions& options) {
-  const std::string temporary = absl::StrCat(path, ".tmp");
-  KEKD_RETURN_IF_ERROR(RemoveIfThere(fs, temporary));
-  absl::StatusOr<std::unique_ptr<WritableFile>> file = fs.CreateFile(temporary, options.mode);
-  absl::Status written = file.status();
-  if (written.ok()) written = WriteAndSync(**file, content, options);
-  if (written.ok()) written = fs.Rename(temporary, path);
-  if (!written.ok()) {
-    (void)fs.Remove(temporary);  // best effort: the next write removes it too
-    return written;
-  }
-  return SyncName(fs, path, "replaced");
+absl::Status NameIt(absl::Status linked, absl::string_view path) {
+  if (!absl::IsAlreadyExists(linked)) return linked;
+  return absl::AlreadyExistsError(absl::StrCat(path, " exists already; nothing is overwritten"));
 }
 
-absl::Status CreateFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
+// For a file system that has no files without a name.
+absl::Status CreateByTemporary(FileSystem& fs, absl::string_view path, ByteView content,
                                const DurableFileOptions& options) {
   const std::string temporary = absl::StrCat(path, ".tmp");
   absl::StatusOr<std::unique_ptr<WritableFile>> file = fs.CreateFile(temporary, options.mode);
@@ -60,9 +54,9 @@ absl::Status CreateFileDurably(FileSystem& fs, absl::string_view path, ByteView 
                      "move it away and try again"));
   }
   KEKD_RETURN_IF_ERROR(file.status());
-  absl::Status written = WriteAndSync(**file, content, options);
+  absl::Status written = WriteSyncAndClose(**file, content, options);
   // link(2), unlike rename(2), refuses to replace what is there.
-  if (written.ok()) written = fs.Link(temporary, path);
+  if (written.ok()) written = NameIt(fs.Link(temporary, path), path);
   if (!written.ok()) {
     (void)fs.Remove(temporary);  // best effort: it is only in the way of the next try
     return written;
@@ -73,6 +67,33 @@ absl::Status CreateFileDurably(FileSystem& fs, absl::string_view path, ByteView 
   KEKD_RETURN_IF_ERROR(SyncName(fs, path, "made"));
   return WithContext(removed, absl::StrCat(path, " was made, but ", temporary,
                                            ", a second name of it, has to be removed by hand"));
+}
+
+}  // namespace
+
+absl::Status ReplaceFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
+                                const DurableFileOptions& options) {
+  const std::string temporary = absl::StrCat(path, ".tmp");
+  KEKD_RETURN_IF_ERROR(RemoveIfThere(fs, temporary));
+  absl::StatusOr<std::unique_ptr<WritableFile>> file = fs.CreateFile(temporary, options.mode);
+  absl::Status written = file.status();
+  if (written.ok()) written = WriteSyncAndClose(**file, content, options);
+  if (written.ok()) written = fs.Rename(temporary, path);
+  if (!written.ok()) {
+    (void)fs.Remove(temporary);  // best effort: the next write removes it too
+    return written;
+  }
+  return SyncName(fs, path, "replaced");
+}
+
+absl::Status CreateFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
+                               const DurableFileOptions& options) {
+  absl::StatusOr<std::unique_ptr<WritableFile>> file = fs.CreateUnnamedFile(path, options.mode);
+  if (absl::IsUnimplemented(file.status())) return CreateByTemporary(fs, path, content, options);
+  KEKD_RETURN_IF_ERROR(file.status());
+  KEKD_RETURN_IF_ERROR(WriteAndSync(**file, content, options));
+  KEKD_RETURN_IF_ERROR(NameIt((*file)->Link(path), path));
+  return SyncName(fs, path, "made");
 }
 
 }  // namespace kekd

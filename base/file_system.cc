@@ -110,6 +110,17 @@ class PosixWritableFile final : public WritableFile {
     return fsync(fd_.get()) == 0 ? absl::OkStatus() : ErrnoAt("fsync", path_);
   }
 
+  absl::Status Link(absl::string_view path_view) override {
+    const std::string path(path_view);
+    // By the descriptor itself only who may read everything can; by its link in /proc its owner.
+    const std::string link = absl::StrCat("/proc/self/fd/", fd_.get());
+    if (linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0 ||
+        (errno == ENOENT && linkat(fd_.get(), "", AT_FDCWD, path.c_str(), AT_EMPTY_PATH) == 0)) {
+      return absl::OkStatus();
+    }
+    return ErrnoAt("link", path);
+  }
+
   absl::Status Close() override {
     // On some file systems (NFS) only close tells that a write has failed.
     return close(fd_.Release()) == 0 ? absl::OkStatus() : ErrnoAt("close", path_);
@@ -223,6 +234,18 @@ class PosixFileSystem final : public FileSystem {
     UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
     if (!fd.valid()) return ErrnoAt("create", path);
     return std::make_unique<PosixWritableFile>(std::move(fd), std::move(path));
+  }
+
+  absl::StatusOr<std::unique_ptr<WritableFile>> CreateUnnamedFile(absl::string_view path_view,
+                                                                  mode_t mode) override {
+    std::string path(path_view);
+    UniqueFd fd(open(DirectoryOf(path).c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode));
+    if (fd.valid()) return std::make_unique<PosixWritableFile>(std::move(fd), std::move(path));
+    // What does not know the flag sees a folder opened for writing, or a name to be made there.
+    if (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOSYS) {
+      return absl::UnimplementedError(absl::StrCat("no files without a name beside ", path));
+    }
+    return ErrnoAt("create", path);
   }
 
   absl::Status CreateDirectory(absl::string_view path_view, mode_t mode) override {

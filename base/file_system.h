@@ -36,6 +36,8 @@ class WritableFile {
   virtual absl::Status SetOwnerAndMode(uid_t owner, gid_t group, mode_t mode) = 0;
   // fsync(2). An error means that nothing is known about what is on the disk.
   virtual absl::Status Sync() = 0;
+  // link(2): gives a file without a name `path`; AlreadyExists if there is one.
+  virtual absl::Status Link(absl::string_view path) = 0;
   virtual absl::Status Close() = 0;
 };
 
@@ -73,6 +75,11 @@ class FileSystem {
   // A new file; AlreadyExists if there is one.
   virtual absl::StatusOr<std::unique_ptr<WritableFile>> CreateFile(absl::string_view path,
                                                                    mode_t mode) = 0;
+  // A new file without a name in the folder of `path`, which is to be its name
+  // (WritableFile::Link): it is gone if it is closed, or the process ends, before it has one.
+  // Unimplemented where the file system (NFS, for one) knows of no such files.
+  virtual absl::StatusOr<std::unique_ptr<WritableFile>> CreateUnnamedFile(absl::string_view path,
+                                                                          mode_t mode) = 0;
   virtual absl::Status CreateDirectory(absl::string_view path, mode_t mode) = 0;
   // rename(2): replaces `to` in one step.
   virtual absl::Status Rename(absl::string_view from, absl::string_view to) = 0;

@@ -97,7 +97,7 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Create(
   const std::string high_water = HighWaterPath(options.state_directory, identity.ring_uuid);
   KEKD_RETURN_IF_ERROR(RemoveTemporary(fs, record));
   absl::Status made =
-      WriteHighWater(fs, high_water, identity.ring_uuid, *ring_key, HighWater{}, file_options);
+      CreateHighWater(fs, high_water, identity.ring_uuid, *ring_key, HighWater{}, file_options);
   if (made.ok()) made = CreateFileDurably(fs, record, AsBytes(bytes), file_options);
   if (!made.ok()) {
     // Where there surely is no ring its high-water file is of no use to anybody.
@@ -247,6 +247,7 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::CommitLocked(
   }
   const bool copied = WriteCopy(options_, generation, bytes, file_options);
   PruneGenerations(*committed, expected_generation, copied);
+  RemoveTemporaries(options_, ring_uuid_);
   return committed;
 }
 
@@ -284,8 +285,7 @@ void FileKeyringStore::PruneGenerations(const Keyring& newest, uint64_t former,
       if (i + kKeptGenerations >= kept->size() && ring_key_number.has_value()) return;
       continue;  // damaged: not ours to remove, and what follows it may be
     }
-    absl::Status removed = options_.fs->Remove(path);
-    if (removed.ok()) removed = RemoveTemporary(*options_.fs, path);
+    const absl::Status removed = options_.fs->Remove(path);
     if (!removed.ok()) {
       LogWarning("can't remove an old generation of the keyring",
                  {{"path", path}, {"newest", newest.generation()}, {"error", removed.message()}});

@@ -24,6 +24,19 @@ absl::Status Damaged(absl::string_view path, absl::string_view what) {
                    "accept-rollback --generation N' with it"));
 }
 
+absl::StatusOr<std::string> Encode(const Uuid& ring_uuid, const RingKey& ring_key,
+                                   const HighWater& high_water) {
+  std::string bytes(kMagic);
+  AppendU16(bytes, kFormat);
+  const absl::string_view uuid = AsText(ring_uuid.bytes());
+  bytes.append(uuid.data(), uuid.size());
+  AppendU64(bytes, high_water.highest);
+  AppendU64(bytes, high_water.accepted);
+  KEKD_ASSIGN_OR_RETURN(const Sha256Digest mac, ring_key.HighWaterMac(AsBytes(bytes)));
+  bytes.append(reinterpret_cast<const char*>(mac.data()), mac.size());
+  return bytes;
+}
+
 }  // namespace
 
 std::string HighWaterPath(absl::string_view state_directory, const Uuid& ring_uuid) {
@@ -52,17 +65,17 @@ absl::StatusOr<HighWater> ReadHighWater(FileSystem& fs, absl::string_view path,
   return HighWater{ReadU64(all.data() + kHighestOffset), ReadU64(all.data() + kAcceptedOffset)};
 }
 
+absl::Status CreateHighWater(FileSystem& fs, absl::string_view path, const Uuid& ring_uuid,
+                             const RingKey& ring_key, const HighWater& high_water,
+                             const DurableFileOptions& options) {
+  KEKD_ASSIGN_OR_RETURN(const std::string bytes, Encode(ring_uuid, ring_key, high_water));
+  return CreateFileDurably(fs, path, AsBytes(bytes), options);
+}
+
 absl::Status WriteHighWater(FileSystem& fs, absl::string_view path, const Uuid& ring_uuid,
                             const RingKey& ring_key, const HighWater& high_water,
                             const DurableFileOptions& options) {
-  std::string bytes(kMagic);
-  AppendU16(bytes, kFormat);
-  const absl::string_view uuid = AsText(ring_uuid.bytes());
-  bytes.append(uuid.data(), uuid.size());
-  AppendU64(bytes, high_water.highest);
-  AppendU64(bytes, high_water.accepted);
-  KEKD_ASSIGN_OR_RETURN(const Sha256Digest mac, ring_key.HighWaterMac(AsBytes(bytes)));
-  bytes.append(reinterpret_cast<const char*>(mac.data()), mac.size());
+  KEKD_ASSIGN_OR_RETURN(const std::string bytes, Encode(ring_uuid, ring_key, high_water));
   return ReplaceFileDurably(fs, path, AsBytes(bytes), options);
 }
 

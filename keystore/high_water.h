@@ -30,6 +30,10 @@ std::string HighWaterPath(absl::string_view state_directory, const Uuid& ring_uu
 // key; Unimplemented if a newer kekd wrote it.
 absl::StatusOr<HighWater> ReadHighWater(FileSystem& fs, absl::string_view path,
                                         const Uuid& ring_uuid, const RingKey& ring_key);
+// For a ring that has none yet: AlreadyExists if there is one.
+absl::Status CreateHighWater(FileSystem& fs, absl::string_view path, const Uuid& ring_uuid,
+                             const RingKey& ring_key, const HighWater& high_water,
+                             const DurableFileOptions& options);
 absl::Status WriteHighWater(FileSystem& fs, absl::string_view path, const Uuid& ring_uuid,
                             const RingKey& ring_key, const HighWater& high_water,
                             const DurableFileOptions& options);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/status_macros.h"
+#include "keystore/backup_log.h"
 
 namespace kekd::ring_folder {
 namespace {
@@ -41,6 +42,17 @@ absl::Status CheckFolder(const std::string& path, absl::string_view what, const 
         what, path, info.owner, other_owner.value_or(geteuid())));
   }
   return absl::OkStatus();
+}
+
+// The number of a kept generation, if that is the file's name. Only the spelling that we write:
+// "keyring.007" is nobody's generation.
+std::optional<uint64_t> GenerationOf(absl::string_view name) {
+  uint64_t generation = 0;
+  if (absl::ConsumePrefix(&name, kGenerationPrefix) && absl::SimpleAtoi(name, &generation) &&
+      absl::StrCat(generation) == name) {
+    return generation;
+  }
+  return std::nullopt;
 }
 
 absl::Status NoKeyring(const Options& options) {
@@ -195,13 +207,8 @@ absl::StatusOr<std::vector<uint64_t>> KeptGenerations(const Options& options) {
                         options.fs->ListDirectory(options.directory));
   std::vector<uint64_t> generations;
   for (const std::string& name : names) {
-    absl::string_view digits = name;
-    uint64_t generation = 0;
-    // Only the spelling that we write: "keyring.007" is nobody's generation.
-    if (absl::ConsumePrefix(&digits, kGenerationPrefix) && absl::SimpleAtoi(digits, &generation) &&
-        absl::StrCat(generation) == digits) {
-      generations.push_back(generation);
-    }
+    const std::optional<uint64_t> generation = GenerationOf(name);
+    if (generation.has_value()) generations.push_back(*generation);
   }
   std::sort(generations.begin(), generations.end());
   return generations;
@@ -222,6 +229,25 @@ absl::Status RemoveTemporary(FileSystem& fs, absl::string_view path) {
   absl::Status removed = fs.Remove(absl::StrCat(path, kTemporarySuffix));
   if (absl::IsNotFound(removed)) return absl::OkStatus();
   return removed;
+}
+
+void RemoveTemporaries(const Options& options, const Uuid& ring_uuid) {
+  const auto remove = [&](absl::string_view path) {
+    const absl::Status removed = RemoveTemporary(*options.fs, path);
+    if (removed.ok()) return;
+    LogWarning("can't remove what a write that was cut off has left",
+               {{"path", absl::StrCat(path, kTemporarySuffix)}, {"error", removed.message()}});
+  };
+  remove(BackupLogPath(options.state_directory, ring_uuid));
+  const absl::StatusOr<std::vector<std::string>> names =
+      options.fs->ListDirectory(options.directory);
+  if (!names.ok()) return;
+  for (absl::string_view name : *names) {
+    if (absl::ConsumeSuffix(&name, kTemporarySuffix) &&
+        (name == kRecordName || GenerationOf(name).has_value())) {
+      remove(JoinPath(options.directory, name));
+    }
+  }
 }
 
 bool WriteCopy(const Options& options, uint64_t generation, absl::string_view bytes,

@@ -68,6 +68,10 @@ absl::StatusOr<uint64_t> HighestGeneration(const Options& options, uint64_t know
 // Removes what a write that was cut off has left of `path`. Under the ring's lock only.
 absl::Status RemoveTemporary(FileSystem& fs, absl::string_view path);
 
+// Removes what writes that were cut off have left of any file of this ring. Best effort: whatever
+// stays is tried again by the next commit. Under the ring's lock only.
+void RemoveTemporaries(const Options& options, const Uuid& ring_uuid);
+
 // Writes the newest record a second time, under its number, as a file of its own: a bad sector in
 // one of the two must not lose what was acknowledged. The commit itself is done by then.
 // False, after a warning in the log, if it could not be written.

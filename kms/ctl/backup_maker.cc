@@ -38,10 +38,7 @@ class NewFiles final {
 
   absl::Status Make(const std::string& path, ByteView content) {
     const absl::Status made = CreateFileDurably(fs_, path, content, {.mode = 0600});
-    if (absl::IsAlreadyExists(made)) {
-      return absl::AlreadyExistsError(
-          absl::StrCat(path, " exists already; nothing is overwritten"));
-    }
+    if (absl::IsAlreadyExists(made)) return made;
     if (!made.ok()) return RemoveIfMade(path, content, made);
     paths_.push_back(path);
     return absl::OkStatus();
@@ -140,7 +137,9 @@ absl::Status CheckCanMakeBackup(const CommandContext& context, const BackupMakin
   absl::Status there = fs.GetInfo(making.out).status();
   if (there.ok()) {
     return absl::AlreadyExistsError(
-        absl::StrCat(making.out, " exists already; nothing is overwritten"));
+        absl::StrCat(making.out,
+                     " exists already; nothing is overwritten. If it is a backup, 'kekctl keyring "
+                     "verify --backup' proves it and writes it down"));
   }
   if (!absl::IsNotFound(there)) return there;
   if (!making.share_dir.empty()) {
@@ -191,7 +190,7 @@ absl::StatusOr<BackupReport> MakeBackupFile(const CommandContext& context,
   report.path = making.out;
   report.header = backup.header;
   NewFiles files(fs);
-  KEKD_RETURN_IF_ERROR(files.Make(making.out, AsBytes(backup.bytes)));
+  // The shares first: a backup that is there has what opens it, wherever this was cut off.
   if (!making.share_dir.empty()) {
     for (const BackupShare& share : backup.shares) {
       KEKD_ASSIGN_OR_RETURN(const SecretBytes content,
@@ -201,6 +200,7 @@ absl::StatusOr<BackupReport> MakeBackupFile(const CommandContext& context,
       report.share_files.push_back(path);
     }
   }
+  KEKD_RETURN_IF_ERROR(files.Make(making.out, AsBytes(backup.bytes)));
   KEKD_ASSIGN_OR_RETURN(const std::vector<BackupShare> shares,
                         ReadBack(fs, backup, report.share_files));
   KEKD_ASSIGN_OR_RETURN(const OpenedBackup opened,

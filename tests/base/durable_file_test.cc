@@ -32,6 +32,8 @@ constexpr Fault::Kind kFaults[] = {Fault::Kind::kError, Fault::Kind::kErrorAfter
 
 class DurableFileTest : public ::testing::Test {
  protected:
+  // The way by "<path>.tmp" is what most file systems do not need any more.
+  void UseTemporaryFiles() { fs_.HaveNoUnnamedFiles(); }
   absl::Status Replace(absl::string_view content) {
     return ReplaceFileDurably(fs_, path_, AsBytes(content), {});
   }
@@ -54,6 +56,13 @@ TEST_F(DurableFileTest, SyncsTheContentBeforeTheNameAndTheNameBeforeItReturns) {
                                        absl::StrCat("Rename ", temporary_, " to ", path_),
                                        "SyncDirectory " + folder_.path()));
   fs_.Reset();
+  ASSERT_EQ(unlink(path_.c_str()), 0);
+  KEKD_ASSERT_OK(Create("new"));
+  EXPECT_THAT(fs_.calls(), ElementsAre("CreateUnnamedFile " + path_, "SetOwnerAndMode " + path_,
+                                       "Append " + path_, "Sync " + path_, "Link " + path_,
+                                       "SyncDirectory " + folder_.path()));
+  fs_.Reset();
+  UseTemporaryFiles();
   ASSERT_EQ(unlink(path_.c_str()), 0);
   KEKD_ASSERT_OK(Create("new"));
   EXPECT_THAT(fs_.calls(),
@@ -114,7 +123,34 @@ TEST_F(DurableFileTest, SaysThatItDoesNotKnowWhenTheFolderCanNotBeSynced) {
   EXPECT_EQ(ReadTestFile(path_), "new");
 }
 
+// Also where it is killed: there is nothing that has to be cleaned up.
+TEST_F(DurableFileTest, CreateLeavesNothingElseBehindAfterEveryFault) {
+  for (const Fault::Kind kind : kFaults) {
+    for (size_t call = 0;; ++call) {
+      SCOPED_TRACE(absl::StrCat("kind ", static_cast<int>(kind), ", call ", call));
+      unlink(path_.c_str());
+      fs_.Reset();
+      fs_.Inject({.call = call, .kind = kind, .error = EDQUOT, .written = 1});
+      const absl::Status status = Create("content");
+      if (!fs_.injected_all()) {
+        KEKD_EXPECT_OK(status);
+        ASSERT_EQ(call, 6u);
+        break;
+      }
+      EXPECT_FALSE(status.ok());
+      EXPECT_THAT(status.message(), HasSubstr(path_));
+      const auto names = *FileSystem::System().ListDirectory(folder_.path());
+      if (names.empty()) continue;
+      EXPECT_THAT(names, ElementsAre("a"));
+      EXPECT_EQ(ReadTestFile(path_), "content");
+      fs_.Reset();
+      EXPECT_THAT(Create("second"), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr(path_)));
+    }
+  }
+}
+
 TEST_F(DurableFileTest, CreateLeavesNothingOrAWholeFileAfterEveryFault) {
+  UseTemporaryFiles();
   for (const Fault::Kind kind : kFaults) {
     for (size_t call = 0;; ++call) {
       SCOPED_TRACE(absl::StrCat("kind ", static_cast<int>(kind), ", call ", call));
@@ -158,6 +194,7 @@ TEST_F(DurableFileTest, CreateNeverReplaces) {
 }
 
 TEST_F(DurableFileTest, CreateNeverTouchesATemporaryFileOfOthers) {
+  UseTemporaryFiles();
   WriteTestFile(temporary_, "somebody's");
   EXPECT_THAT(Create("new"), StatusIs(absl::StatusCode::kFailedPrecondition,
                                       HasSubstr(temporary_ + " is in the")));
@@ -166,6 +203,7 @@ TEST_F(DurableFileTest, CreateNeverTouchesATemporaryFileOfOthers) {
 }
 
 TEST_F(DurableFileTest, CreateSaysThatTheFileIsThereWhenItFailsAfterwards) {
+  UseTemporaryFiles();
   fs_.Inject({.call_name = "Remove", .error = EIO});  // the second try removes it
   KEKD_EXPECT_OK(Create("content"));
   EXPECT_FALSE(TestFileExists(temporary_));

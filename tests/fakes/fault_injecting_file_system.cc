@@ -38,6 +38,9 @@ class FaultInjectingFileSystem::File final : public WritableFile {
   absl::Status Sync() override {
     return fs_.Run("Sync", path_, [&] { return base_->Sync(); });
   }
+  absl::Status Link(absl::string_view path) override {
+    return fs_.Run("Link", path, [&] { return base_->Link(path); });
+  }
   absl::Status Close() override {
     return fs_.Run("Close", path_, [&] { return base_->Close(); });
   }
@@ -151,6 +154,14 @@ absl::StatusOr<std::vector<std::string>> FaultInjectingFileSystem::ListDirectory
 absl::StatusOr<std::unique_ptr<WritableFile>> FaultInjectingFileSystem::CreateFile(
     absl::string_view path, mode_t mode) {
   auto file = Run("CreateFile", path, [&] { return base_.CreateFile(path, mode); });
+  if (!file.ok()) return file.status();
+  return std::make_unique<File>(*this, *std::move(file), path);
+}
+
+absl::StatusOr<std::unique_ptr<WritableFile>> FaultInjectingFileSystem::CreateUnnamedFile(
+    absl::string_view path, mode_t mode) {
+  if (!has_unnamed_files_) return absl::UnimplementedError("no files without a name");
+  auto file = Run("CreateUnnamedFile", path, [&] { return base_.CreateUnnamedFile(path, mode); });
   if (!file.ok()) return file.status();
   return std::make_unique<File>(*this, *std::move(file), path);
 }

@@ -43,6 +43,8 @@ class FaultInjectingFileSystem final : public FileSystem {
   explicit FaultInjectingFileSystem(FileSystem& base = FileSystem::System()) : base_(base) {}
 
   void Inject(Fault fault);
+  // As a file system that has no files without a name. Before it is used.
+  void HaveNoUnnamedFiles() { has_unnamed_files_ = false; }
   // Whether every fault so far has happened.
   bool injected_all() const;
   // Forgets the calls and the faults that have not happened; ends a crash.
@@ -56,6 +58,8 @@ class FaultInjectingFileSystem final : public FileSystem {
   absl::StatusOr<std::vector<std::string>> ListDirectory(absl::string_view path) override;
   absl::StatusOr<std::unique_ptr<WritableFile>> CreateFile(absl::string_view path,
                                                            mode_t mode) override;
+  absl::StatusOr<std::unique_ptr<WritableFile>> CreateUnnamedFile(absl::string_view path,
+                                                                  mode_t mode) override;
   absl::Status CreateDirectory(absl::string_view path, mode_t mode) override;
   absl::Status Rename(absl::string_view from, absl::string_view to) override;
   absl::Status Link(absl::string_view from, absl::string_view to) override;
@@ -74,6 +78,7 @@ class FaultInjectingFileSystem final : public FileSystem {
   auto Run(absl::string_view call_name, absl::string_view object, Call call) -> decltype(call());
 
   FileSystem& base_;
+  bool has_unnamed_files_ = true;
   mutable Mutex mu_;
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mu_);
   std::vector<Fault> faults_ ABSL_GUARDED_BY(mu_);

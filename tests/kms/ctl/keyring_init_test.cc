@@ -124,9 +124,13 @@ TEST_F(KeyringInitTest, TouchesNothingBesideAKeyFileThatIsThere) {
 
 TEST_F(KeyringInitTest, RemovesNoTemporaryFileOfOthers) {
   WriteTestFile(KeyFile() + ".tmp", "somebody's");
-  EXPECT_THAT(Init(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(".tmp")));
+  FaultInjectingFileSystem fs;
+  fs.HaveNoUnnamedFiles();
+  EXPECT_THAT(Init(fs), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(".tmp")));
   EXPECT_EQ(ReadTestFile(KeyFile() + ".tmp"), "somebody's");
   EXPECT_FALSE(TestFileExists(KeyFile()));
+  KEKD_EXPECT_OK(Init());
+  EXPECT_EQ(ReadTestFile(KeyFile() + ".tmp"), "somebody's");
 }
 
 // What can't be looked at may be there: no key file is made or removed on such an answer.
