@@ -37,6 +37,17 @@ absl::Status Damaged(absl::string_view path, absl::string_view what) {
   return absl::DataLossError(absl::StrCat("the list of backups ", path, " ", what));
 }
 
+// Whether a file of a format that nobody knows is one of ours but for that number: then no newer
+// kekd wrote it.
+bool IsOfKnownFormat(const std::string& bytes, const Uuid& ring_uuid, const RingKey& ring_key) {
+  std::string known(kMagic);
+  AppendU16(known, kFormat);
+  known.append(bytes, known.size(), bytes.size() - kMacBytes - known.size());
+  const absl::StatusOr<Sha256Digest> mac = Mac(ring_key, ring_uuid, AsBytes(known));
+  return mac.ok() &&
+         CRYPTO_memcmp(mac->data(), bytes.data() + bytes.size() - kMacBytes, kMacBytes) == 0;
+}
+
 void ToProto(const BackupLogEntry& entry, pb::BackupLogEntry* out) {
   out->set_backup_id(std::string(AsText(entry.backup_id.bytes())));
   out->set_created_ms(absl::ToUnixMillis(entry.creation_time));
@@ -128,6 +139,9 @@ absl::StatusOr<std::vector<BackupLogEntry>> ReadBackupLog(FileSystem& fs, absl::
   }
   const uint16_t format = ReadU16(all.data() + kMagic.size());
   if (format > kFormat) {
+    if (IsOfKnownFormat(*bytes, ring_uuid, ring_key)) {
+      return Damaged(path, "is damaged: its format number was altered");
+    }
     return absl::UnimplementedError(absl::StrCat("the list of backups ", path, " has format ",
                                                  format, ", this kekd reads formats up to ",
                                                  kFormat, ": a newer kekd wrote it"));

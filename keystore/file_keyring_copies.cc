@@ -54,6 +54,7 @@ absl::StatusOr<std::vector<FileKeyringStore::CopyReport>> FileKeyringStore::Veri
   current.path = RecordPath(options);
   const absl::StatusOr<OpenedRecord> record = ReadCurrent(options, nullptr, &current.generation);
   current.status = record.status();
+  current.is_whole = record.ok();
   if (record.ok()) {
     current.status = CheckFolders(options);
     if (current.status.ok()) {
@@ -82,6 +83,12 @@ absl::StatusOr<std::vector<FileKeyringStore::CopyReport>> FileKeyringStore::Veri
       report.status = absl::DataLossError(absl::StrCat(
           report.path, " holds generation ", *report.generation, ": the file was exchanged"));
     }
+    report.is_whole = report.status.ok();
+  }
+  for (CopyReport& report : reports) {
+    if (ring_key == nullptr || !absl::IsUnimplemented(report.status)) continue;
+    absl::Status newer = CheckNewer(options, report.path, *ring_key);
+    if (absl::IsDataLoss(newer)) report.status = std::move(newer);
   }
   return reports;
 }

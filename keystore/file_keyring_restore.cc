@@ -206,6 +206,10 @@ absl::StatusOr<FileKeyringStore::Restored> FileKeyringStore::Restore(
   WriteCopy(options, restored.generation, bytes, file_options);
   restored.store.reset(new FileKeyringStore(std::move(options), Access::kExclusive, std::move(lock),
                                             uuid, request.ring_key));
+  {
+    MutexLock making(&restored.store->mu_);
+    restored.store->durable_generation_ = restored.generation;
+  }
   KEKD_RETURN_IF_ERROR(restored.store->Load().status());
   return restored;
 }

@@ -98,6 +98,10 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Create(
   KEKD_RETURN_IF_ERROR(RemoveTemporary(fs, record));
   absl::Status made =
       CreateHighWater(fs, high_water, identity.ring_uuid, *ring_key, HighWater{}, file_options);
+  if (absl::IsAlreadyExists(made)) {
+    // Of an earlier try for the same ring, which came to nothing.
+    made = WriteHighWater(fs, high_water, identity.ring_uuid, *ring_key, HighWater{}, file_options);
+  }
   if (made.ok()) made = CreateFileDurably(fs, record, AsBytes(bytes), file_options);
   if (!made.ok()) {
     // Where there surely is no ring its high-water file is of no use to anybody.
@@ -108,6 +112,10 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Create(
   std::unique_ptr<FileKeyringStore> store(
       new FileKeyringStore(std::move(options), Access::kExclusive, std::move(lock),
                            identity.ring_uuid, std::move(ring_key)));
+  {
+    MutexLock making(&store->mu_);
+    store->durable_generation_ = 1;
+  }
   KEKD_RETURN_IF_ERROR(store->Load().status());
   return store;
 }
@@ -141,8 +149,11 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::LoadLocked(bool
     // Or a commit was cut off after its rename. Only what is known to be durable is served, and
     // raises the mark. A mark that stays too low is no reason not to serve (the state disk may be
     // full, or read-only after an error): it only lets more rollbacks pass.
-    KEKD_RETURN_IF_ERROR(fs.SyncDirectory(options_.directory));
     KEKD_ASSIGN_OR_RETURN(const DurableFileOptions file_options, FileOptions(options_));
+    if (durable_generation_ != generation) {
+      KEKD_RETURN_IF_ERROR(MakeDurable(checked->keyring, file_options));
+      durable_generation_ = generation;
+    }
     const absl::Status raised = WriteHighWater(fs, path, ring_uuid_, *ring_key_->Get(),
                                                {generation, generation}, file_options);
     if (!raised.ok()) {
@@ -155,6 +166,22 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::LoadLocked(bool
     mark_warned_ = !raised.ok();
   }
   return std::make_shared<const Keyring>(std::move(checked->keyring));
+}
+
+absl::Status FileKeyringStore::MakeDurable(const Keyring& keyring,
+                                           const DurableFileOptions& file_options) const {
+  // Whoever wrote it may have been told that a sync failed, and the kernel tells that once: a
+  // second sync of the same pages means nothing, but one of new ones does.
+  FileSystem& fs = *options_.fs;
+  const std::string path = RecordPath(options_);
+  KEKD_ASSIGN_OR_RETURN(const std::string bytes, EncodeRecord(keyring, *ring_key_->Get()));
+  KEKD_ASSIGN_OR_RETURN(const FileInfo before, fs.GetInfo(path));
+  const absl::Status replaced = ReplaceFileDurably(fs, path, AsBytes(bytes), file_options);
+  if (replaced.ok()) return replaced;
+  // A disk that is full is no reason not to serve what is there, if no sync of its name failed.
+  const absl::StatusOr<FileInfo> after = fs.GetInfo(path);
+  if (!after.ok() || after->inode != before.inode) return replaced;
+  return fs.SyncDirectory(options_.directory);
 }
 
 absl::StatusOr<std::shared_ptr<const RingKey>> FileKeyringStore::OpenRingKey(

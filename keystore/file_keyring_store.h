@@ -101,6 +101,8 @@ class FileKeyringStore final : public KeyringStore {
     std::string path;
     std::optional<uint64_t> generation;  // if the record's form allows to tell it
     absl::Status status;                 // OK if it is whole and authentic
+    // The record itself is, whatever else `status` of the current one says.
+    bool is_whole = false;
   };
   // Checks every record in the folder, the newest first. The first element is the current record;
   // its status also covers the high-water file. Writes nothing. Error only if the folder can't be
@@ -130,6 +132,8 @@ class FileKeyringStore final : public KeyringStore {
   // A high-water file that should be raised and can't be is an error for `insist_on_mark` only.
   absl::StatusOr<std::shared_ptr<const Keyring>> LoadLocked(bool insist_on_mark)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Of the record that is there, and `keyring` in it, nothing is known but that it can be read.
+  absl::Status MakeDurable(const Keyring& keyring, const DurableFileOptions& file_options) const;
   absl::StatusOr<std::shared_ptr<const Keyring>> CommitLocked(
       const Keyring& next, uint64_t expected_generation,
       const std::shared_ptr<const RingKey>& ring_key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -154,7 +158,8 @@ class FileKeyringStore final : public KeyringStore {
   std::string opener_ ABSL_GUARDED_BY(mu_);
   // Of a commit that changes the ring key and that has not reported its end.
   std::shared_ptr<const RingKey> coming_ring_key_ ABSL_GUARDED_BY(mu_);
-  bool mark_warned_ ABSL_GUARDED_BY(mu_) = false;  // one warning for each time that it can't
+  uint64_t durable_generation_ ABSL_GUARDED_BY(mu_) = 0;  // was synced by this store
+  bool mark_warned_ ABSL_GUARDED_BY(mu_) = false;         // one warning for each time that it can't
 };
 
 }  // namespace kekd

@@ -18,10 +18,18 @@ constexpr size_t kMacOffset = 42;
 constexpr size_t kFileBytes = 74;
 
 absl::Status Damaged(absl::string_view path, absl::string_view what) {
-  return absl::DataLossError(
-      absl::StrCat("the high-water file ", path, " ", what,
-                   ". If the keyring's generation is known to be the newest, run 'kekctl keyring "
-                   "accept-rollback --generation N' with it"));
+  return absl::DataLossError(absl::StrCat("the high-water file ", path, " ", what));
+}
+
+// Whether a file of a format that nobody knows is one of ours but for that number: then no newer
+// kekd wrote it.
+bool IsOfKnownFormat(const std::string& bytes, const RingKey& ring_key) {
+  if (bytes.size() != kFileBytes) return false;
+  std::string known(kMagic);
+  AppendU16(known, kFormat);
+  known.append(bytes, known.size(), kMacOffset - known.size());
+  const absl::StatusOr<Sha256Digest> mac = ring_key.HighWaterMac(AsBytes(known));
+  return mac.ok() && CRYPTO_memcmp(mac->data(), bytes.data() + kMacOffset, mac->size()) == 0;
 }
 
 absl::StatusOr<std::string> Encode(const Uuid& ring_uuid, const RingKey& ring_key,
@@ -52,6 +60,9 @@ absl::StatusOr<HighWater> ReadHighWater(FileSystem& fs, absl::string_view path,
   }
   const uint16_t format = ReadU16(all.data() + kMagic.size());
   if (format > kFormat) {
+    if (IsOfKnownFormat(bytes, ring_key)) {
+      return Damaged(path, "is damaged: its format number was altered");
+    }
     return absl::UnimplementedError(absl::StrCat("the high-water file ", path, " has format ",
                                                  format, ", this kekd reads formats up to ",
                                                  kFormat, ": a newer kekd wrote it"));

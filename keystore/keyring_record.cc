@@ -329,6 +329,14 @@ absl::StatusOr<UnverifiedRecord> UnverifiedRecord::Parse(std::string bytes) {
   return UnverifiedRecord(std::move(bytes), *std::move(keyring));
 }
 
+absl::StatusOr<UnverifiedRecord> UnverifiedRecord::ParseAs(std::string bytes, uint16_t format) {
+  if (bytes.size() < kHeaderBytes) return Damaged("it is cut off");
+  std::string number;
+  AppendU16(number, format);
+  bytes.replace(kFormatOffset, number.size(), number);
+  return Parse(std::move(bytes));
+}
+
 absl::StatusOr<Keyring> UnverifiedRecord::Verify(const RingKey& ring_key) const {
   if (!(identity().ring_uuid == ring_key.ring_uuid())) {
     return absl::DataLossError(absl::StrCat(

@@ -37,6 +37,10 @@ class UnverifiedRecord final {
   // whether they are authentic can only be told afterwards.
   static absl::StatusOr<UnverifiedRecord> Parse(std::string bytes);
 
+  // The same for bytes whose format number is not known: as if it were this one. Only Verify tells
+  // whether it was altered; whatever a newer kekd wrote it refuses.
+  static absl::StatusOr<UnverifiedRecord> ParseAs(std::string bytes, uint16_t format);
+
   const RingIdentity& identity() const { return keyring_.identity(); }
   uint64_t generation() const { return keyring_.generation(); }
   const std::vector<Wrap>& ring_key_wraps() const { return keyring_.ring_key_wraps(); }

@@ -1,5 +1,6 @@
 #include "keystore/ring_folder.h"
 
+#include <openssl/crypto.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "base/process.h"
 #include "base/status_macros.h"
 #include "keystore/backup_log.h"
+#include "keystore/digest.h"
 
 namespace kekd::ring_folder {
 namespace {
@@ -70,6 +72,27 @@ std::optional<std::string> NewerCopy(const Options& options, uint64_t generation
   return GenerationPath(options, kept->back());
 }
 
+// A record that is authentic but for its format number was altered; no newer kekd wrote it.
+absl::Status DamagedOrNewer(const Options& options, const std::string& bytes,
+                            std::shared_ptr<const RingKey> ring_key, const absl::Status& newer) {
+  for (uint16_t format = 1; format <= Keyring::kFormat; ++format) {
+    const absl::StatusOr<UnverifiedRecord> record = UnverifiedRecord::ParseAs(bytes, format);
+    if (!record.ok()) continue;
+    if (ring_key == nullptr) {
+      absl::StatusOr<OpenedRingKey> opened = OpenRingKey(record->ring_key_wraps(), options.wrappers,
+                                                         record->identity(), *options.random);
+      if (!opened.ok()) continue;
+      ring_key = std::move(opened->ring_key);
+    }
+    if (record->Verify(*ring_key).ok()) {
+      return absl::DataLossError(
+          "the keyring record is damaged: its format number was altered, by somebody without the "
+          "ring key or by a failing disk");
+    }
+  }
+  return newer;
+}
+
 absl::Status CheckHighWater(const Options& options, const Keyring& keyring,
                             const absl::StatusOr<HighWater>& high_water) {
   const std::string path = HighWaterPath(options.state_directory, keyring.identity().ring_uuid);
@@ -87,6 +110,9 @@ absl::Status CheckHighWater(const Options& options, const Keyring& keyring,
             ? absl::StrCat("It seems not to be: ", *newer, " is a later one, to be put back. ")
             : "",
         cure));
+  }
+  if (absl::IsDataLoss(high_water.status())) {
+    return absl::DataLossError(absl::StrCat(high_water.status().message(), ". ", cure));
   }
   if (!high_water.ok()) return high_water.status();
   if (keyring.generation() < high_water->accepted) {
@@ -165,8 +191,13 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockFolder(const Options& options) {
 absl::StatusOr<OpenedRecord> ReadRecord(const Options& options, const std::string& path,
                                         std::shared_ptr<const RingKey> ring_key,
                                         std::optional<uint64_t>* generation) {
-  KEKD_ASSIGN_OR_RETURN(std::string bytes, options.fs->ReadFile(path, kMaxRecordBytes));
-  KEKD_ASSIGN_OR_RETURN(const UnverifiedRecord record, UnverifiedRecord::Parse(std::move(bytes)));
+  KEKD_ASSIGN_OR_RETURN(const std::string bytes, options.fs->ReadFile(path, kMaxRecordBytes));
+  absl::StatusOr<UnverifiedRecord> parsed = UnverifiedRecord::Parse(bytes);
+  if (absl::IsUnimplemented(parsed.status())) {
+    return DamagedOrNewer(options, bytes, ring_key, parsed.status());
+  }
+  KEKD_RETURN_IF_ERROR(parsed.status());
+  const UnverifiedRecord& record = *parsed;
   if (generation != nullptr) *generation = record.generation();
   std::string opener;
   if (ring_key == nullptr) {
@@ -178,6 +209,21 @@ absl::StatusOr<OpenedRecord> ReadRecord(const Options& options, const std::strin
   }
   KEKD_ASSIGN_OR_RETURN(Keyring keyring, record.Verify(*ring_key));
   return OpenedRecord{std::move(keyring), std::move(ring_key), std::move(opener)};
+}
+
+absl::Status CheckNewer(const Options& options, const std::string& path, const RingKey& ring_key) {
+  KEKD_ASSIGN_OR_RETURN(const std::string bytes, options.fs->ReadFile(path, kMaxRecordBytes));
+  constexpr size_t kMacBytes = sizeof(Sha256Digest);
+  if (bytes.size() > kMacBytes) {
+    const ByteView all = AsBytes(bytes);
+    const ByteView authenticated = all.first(all.size() - kMacBytes);
+    KEKD_ASSIGN_OR_RETURN(const Sha256Digest mac, ring_key.RecordMac(authenticated));
+    if (CRYPTO_memcmp(mac.data(), authenticated.end(), kMacBytes) == 0) return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat(
+      path,
+      ": the keyring record is damaged: it looks as if a newer kekd had written it, but its "
+      "HMAC does not fit"));
 }
 
 absl::Status CheckThereIsOne(const Options& options) {
@@ -194,6 +240,12 @@ absl::StatusOr<OpenedRecord> ReadCurrent(const Options& options,
   absl::StatusOr<OpenedRecord> record = ReadRecord(options, path, std::move(ring_key), generation);
   if (record.ok()) return record;
   if (absl::IsNotFound(options.fs->GetInfo(path).status())) return NoKeyring(options);
+  if (absl::IsUnimplemented(record.status())) {
+    return absl::UnimplementedError(
+        absl::StrCat(path, ": ", record.status().message(),
+                     ". Nothing was changed. If no newer kekd wrote it, it is damaged: 'kekctl "
+                     "keyring verify' tells"));
+  }
   if (absl::IsDataLoss(record.status())) {
     return absl::DataLossError(absl::StrCat(
         path, ": ", record.status().message(),

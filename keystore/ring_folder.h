@@ -55,6 +55,9 @@ absl::StatusOr<OpenedRecord> ReadCurrent(const Options& options,
                                          std::shared_ptr<const RingKey> ring_key,
                                          std::optional<uint64_t>* generation = nullptr);
 
+// Of a record that tells of something unknown: DataLoss if nobody with this ring key wrote it.
+absl::Status CheckNewer(const Options& options, const std::string& path, const RingKey& ring_key);
+
 // Before anything is locked: where there is no ring, no lock file is left behind.
 absl::Status CheckThereIsOne(const Options& options);
 

@@ -12,12 +12,16 @@ absl::StatusOr<OpenedRingKey> OpenRingKeyWith(absl::Span<const Wrap> wraps,
                                               const RandomSource& random) {
   absl::Status reason = absl::NotFoundError(absl::StrCat(
       wrapper.Describe(), ": the keyring has no wrap of type \"", ToString(wrapper.type()), "\""));
+  bool was_read = true;
   for (const Wrap& wrap : wraps) {
     if (wrap.type != wrapper.type()) continue;
     absl::StatusOr<std::shared_ptr<const RingKey>> ring_key =
         wrapper.UnwrapRingKey(wrap, ring, random);
     if (ring_key.ok()) return OpenedRingKey{*std::move(ring_key), wrap.number, wrapper.Describe()};
-    reason = ring_key.status();
+    // A secret that could not be read says nothing of the keyring; that another wrap is not its own
+    // must not hide it.
+    if (was_read) reason = ring_key.status();
+    was_read = was_read && absl::IsDataLoss(ring_key.status());
   }
   return reason;
 }

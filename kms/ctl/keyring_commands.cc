@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,42 @@ absl::Status CheckKeys(const CommandContext& context, const KeyringConfig& keyri
                            .status = entry.status});
   }
   return absl::OkStatus();
+}
+
+std::string MoveAside(const std::string& path) {
+  return absl::StrCat("mv ", path, " ", path, ".damaged");
+}
+
+// What gets out of what was found, as commands; empty if nothing has to be done, or the finding
+// itself says what.
+std::string CureOf(const VerifyReport& report) {
+  const FileKeyringStore::CopyReport& current = report.copies.front();
+  const auto good = std::find_if(report.copies.begin() + 1, report.copies.end(),
+                                 [](const auto& copy) { return copy.status.ok(); });
+  const bool is_missing = absl::IsNotFound(current.status);
+  if (!current.is_whole && (is_missing || absl::IsDataLoss(current.status))) {
+    if (good == report.copies.end()) {
+      return "no copy of it here is good: move the folder away, and 'kekctl keyring restore' "
+             "from a backup";
+    }
+    return absl::StrCat("the newest good copy is ", good->path, "; with kekd stopped, '",
+                        is_missing ? "" : absl::StrCat(MoveAside(current.path), " && "), "cp -p ",
+                        good->path, " ", current.path, "' puts it back");
+  }
+  if (current.is_whole && good != report.copies.end() && *good->generation > *current.generation) {
+    return absl::StrCat("a later copy is ", good->path, "; with kekd stopped, 'cp -p ", good->path,
+                        " ", current.path, "' puts it back");
+  }
+  for (size_t i = 1; i < report.copies.size(); ++i) {
+    const FileKeyringStore::CopyReport& copy = report.copies[i];
+    // The next change would refuse to write over it.
+    if (absl::IsDataLoss(copy.status) &&
+        copy.path == absl::StrCat(current.path, ".", *current.generation)) {
+      return absl::StrCat("the second copy of it is damaged, which keeps it from being changed: '",
+                          MoveAside(copy.path), "'");
+    }
+  }
+  return "";
 }
 
 // By the record's form: whether it is authentic, and there at all, is for the store to say.
@@ -79,7 +116,11 @@ absl::StatusOr<CommandResult> KeyringVerify(const CommandContext& context) {
                                                         : VerifyTable(report, context.colors);
   const absl::Status verdict = report.Verdict();
   result.exit_code = ExitCodeOf(verdict);
+  const std::string cure = CureOf(report);
   if (!verdict.ok()) result.note = absl::StrCat("keyring ", keyring->name, " is not good");
+  if (!cure.empty()) {
+    absl::StrAppend(&result.note, result.note.empty() ? "" : ": ", cure);
+  }
   return result;
 }
 

@@ -153,6 +153,13 @@ class Ring:
         calls, reached = self.read_report()
         return Run(done.returncode, done.stdout, done.stderr, calls, reached)
 
+    def cut_now(self, mount_point, flags):
+        """The power of a file system."""
+        subprocess.run([str(BIN / "syscall_runner"), "--report", str(self.report), "--folder", str(mount_point), "--at", "1",
+                        "--do", f"cut:{mount_point}:{flags}", "--", "/usr/bin/touch", f"{mount_point}/cut"], check=False,
+                       timeout=60)
+        self.read_report()
+
     def read_report(self):
         lines = self.report.read_text().splitlines()
         for line in lines:

@@ -13,14 +13,19 @@ from crash_harness import CHANGES, LONG, Ring, arguments_of, scratch, stop
 
 class Suite:
 
-    def __init__(self):
+    def __init__(self, what):
+        self.what = what
         self.faults = []
         self.points = 0
 
     def report(self, what, points):
         self.points += points
-        print(f"{what}: {points} kill points")
+        print(f"{what}: {points} {self.what}")
         sys.stdout.flush()
+
+    def verdict(self):
+        print(f"{self.points} {self.what}, {len(self.faults)} faults")
+        return 1 if self.faults else 0
 
     def fault(self, what):
         self.faults.append(what)
@@ -52,8 +57,8 @@ def check_after(suite, where, ring, change, arguments, before, run):
             suite.fault(f"{where}: left behind: {left}")
         ring.check_decrypts()
         ring.view()
-    except AssertionError as error:
-        suite.fault(f"{where}: {error}")
+    except Exception as error:  # whatever it is: the next point has to be tried too
+        suite.fault(f"{where}: {type(error).__name__} {error}")
 
 
 def is_refused(ring):
@@ -135,7 +140,7 @@ def kekctl_killed(suite, ring, base, keep, stride):
 
 def main():
     folder = scratch()
-    suite = Suite()
+    suite = Suite("kill points")
     ring = Ring(f"{folder}/work")
     # The short suite takes every n-th call, another n for each part so that they do not all miss the same.
     strides = (1, 1, 1) if LONG else (5, 11, 7)
@@ -147,8 +152,7 @@ def main():
     finally:
         ring.close()
         shutil.rmtree(folder)
-    print(f"{suite.points} kill points, {len(suite.faults)} faults")
-    return 1 if suite.faults else 0
+    return suite.verdict()
 
 
 if __name__ == "__main__":

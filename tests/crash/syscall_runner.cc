@@ -194,8 +194,8 @@ class Runner final {
       kill(pid_, SIGKILL);
       return;  // it does not come back from this stop
     }
-    const bool goes_on =
-        action == "fail-on" && arguments_.at > 0 && count_ >= arguments_.at && call.writes;
+    const bool goes_on = action == "fail-on" && arguments_.at > 0 && count_ >= arguments_.at &&
+                         call.writes && !call.to_standard_output;
     if ((due && action == "fail") || goes_on || (fail_next_ && call.writes)) {
       fail_next_ = false;
       // A close that fails has closed all the same.

@@ -125,6 +125,10 @@ TEST_F(BackupLogTest, MissingDamagedAndForeignAreToldApart) {
   std::string newer = good;
   newer[9] = 2;
   WriteTestFile(path_, newer);
+  // The authentication says that nobody wrote this.
+  EXPECT_THAT(Read(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("format number")));
+  newer.back() = static_cast<char>(newer.back() + 1);  // as under the other format
+  WriteTestFile(path_, newer);
   EXPECT_THAT(Read(), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("format 2")));
 }
 

@@ -80,6 +80,10 @@ TEST_F(HighWaterTest, NamesTheFormatOfANewerOne) {
   std::string newer = ReadTestFile(path_);
   newer[9] = 2;
   WriteTestFile(path_, newer);
+  // The authentication says that nobody wrote this.
+  EXPECT_THAT(Read(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("format number")));
+  newer.back() = static_cast<char>(newer.back() + 1);  // as under the other format
+  WriteTestFile(path_, newer);
   EXPECT_THAT(Read(), StatusIs(absl::StatusCode::kUnimplemented,
                                AllOf(HasSubstr("format 2"), HasSubstr("newer kekd"))));
 }

@@ -127,6 +127,18 @@ TEST_F(RingKeyWrapsTest, AnyOfThemOpensTheRing) {
                        AllOf(HasSubstr(passphrase_file_), HasSubstr("does not open"))));
 }
 
+// A disk that fails once must not look like a damaged keyring because another wrap of the same type
+// is not this secret's.
+TEST_F(RingKeyWrapsTest, SecretThatCouldNotBeReadOnceIsNotCalledTheWrongOne) {
+  KEKD_ASSERT_OK(Add(*Writer(), *KeyFileWrapper(second_file_), 1));
+  FaultInjectingFileSystem fs;
+  fs.Inject({.call_name = "ReadSecretFile", .error = EIO});
+  EXPECT_THAT(
+      FileKeyringStore::Open(OptionsWith(KeyFileWrapper(ring_.key_file(), fs)), Access::kReadOnly)
+          .status(),
+      StatusIs(absl::StatusCode::kInternal, AllOf(HasSubstr("EIO"), HasSubstr(ring_.key_file()))));
+}
+
 TEST_F(RingKeyWrapsTest, RefusesANumberThatIsNotTheNext) {
   const auto writer = Writer();
   Wrap wrap =

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -147,6 +148,27 @@ class Offline(KekctlTestCase):
         self.assertEqual([copy["good"] for copy in report["copies"]], [False, True, True])
         self.assertIn("not good", result.stderr)
         self.assertEqual(record.read_bytes(), damaged, "something was written")
+        self.do_what_verify_says()
+        self.assertEqual(record.read_bytes(), good)
+        self.assertEqual(self.states(), {1: "active", 2: "pre-activation"})
+        # One that is gone, and a second copy that is in the way of the next change.
+        record.unlink()
+        self.do_what_verify_says(3)
+        second = self.folder / "ring" / "keyring.2"
+        second.write_bytes(good[:100])
+        self.refused(3, "key", "create")
+        self.do_what_verify_says(0)
+        self.kekctl("key", "create")
+        # With no copy that is good, it says so.
+        for name in ("keyring", "keyring.1", "keyring.2", "keyring.3"):
+            (self.folder / "ring" / name).write_bytes(good[1:])
+        self.assertIn("kekctl keyring restore", self.run_kekctl("keyring", "verify", expect=5).stderr)
+
+    def do_what_verify_says(self, expect=5):
+        """Runs the command that it gives, after which all must be good."""
+        told = self.run_kekctl("keyring", "verify", expect=expect).stderr
+        subprocess.run(re.search("'((?:mv|cp) [^']*)'", told).group(1), shell=True, check=True)
+        self.run_kekctl("keyring", "verify")
 
     def test_rolled_back_keyring(self):
         self.kekctl("keyring", "init")
@@ -155,7 +177,8 @@ class Offline(KekctlTestCase):
         refused = self.refused(5, "key", "list")
         self.assertIn("accept-rollback --generation 1", refused)
         self.assertIn("kekctl keyring restore", refused)
-        self.run_kekctl("keyring", "verify", expect=5)
+        self.assertIn(f"cp -p {self.folder}/ring/keyring.2 {self.folder}/ring/keyring",
+                      self.run_kekctl("keyring", "verify", expect=5).stderr)
         self.refused(3, "keyring", "accept-rollback", "--generation", "2")
         self.assertIn("generation 1", self.kekctl("keyring", "accept-rollback", "--generation", "1"))
         self.assertEqual(self.states(), {1: "active"})
