@@ -186,7 +186,7 @@ class Ring:
     def start_traced_kekd(self, at, action, *options):
         """kekd of which no call counts before `armed` is there."""
         self.armed.unlink(missing_ok=True)
-        kekd = self.start_kekd(*self.runner(at, action, "--armed", str(self.armed), "--sockets", *options))
+        kekd = self.start_kekd(*self.runner(at, action, "--armed", str(self.armed), *options))
         self.armed.touch()
         return kekd
 

@@ -49,10 +49,12 @@ def synced_again(calls, at):
 def check_words(suite, where, run, error, ring):
     if run.code == 0:
         return
-    if run.code not in CODES[error] | {4}:
-        suite.fault(f"{where}: exit code {run.code}: {run.err}")
+    if "should be a copy of the current keyring" in run.err and run.code == 3:
+        return  # it can't be read, and what to do with it is said
     if "which should be gone" in run.err:
         return  # what is left of a removed wrap could not be looked at, and is named
+    if run.code not in CODES[error] | {4}:
+        suite.fault(f"{where}: exit code {run.code}: {run.err}")
     if errno.errorcode[error] not in run.err:
         suite.fault(f"{where}: does not say what failed: {run.err}")
     if str(ring.folder) not in run.err and "standard output" not in run.err:
@@ -95,15 +97,14 @@ def online(suite, ring, base, keep, stride):
         before = ring.view()
         ring.must(*change.arguments)
         ring.stop_traced(kekd)
-        calls = [call for call in ring.read_report()[0] if "socket:" not in call]
         points = 0
-        for at, call in enumerate(calls, 1):
+        for at, call in enumerate(ring.read_report()[0], 1):
             for action, error in faults_of(call):
                 turn += 1
                 if action == "fail-on" or turn % stride:
                     continue
                 ring.bring_back(keep)
-                kekd = ring.start_kekd(*ring.runner(at, f"{action}:{error}", "--armed", str(ring.armed)))
+                kekd = ring.start_traced_kekd(at, f"{action}:{error}")
                 run = ring.run(*change.arguments)
                 ring.must("key", "create")
                 ring.stop_traced(kekd)
