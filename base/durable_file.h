@@ -29,8 +29,8 @@ struct DurableFileOptions {
 absl::Status ReplaceFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
                                 const DurableFileOptions& options);
 
-// The same for a file that must not exist yet: AlreadyExists if it does. It gets a name only when it
-// is whole, so that whoever is killed leaves nothing behind. Where the file system has no files
+// The same for a file that must not exist yet: AlreadyExists if it does. It gets a name only when
+// it is whole, so that whoever is killed leaves nothing behind. Where the file system has no files
 // without a name it is "<path>.tmp" first; one that is there may be somebody else's and is never
 // touched: FailedPrecondition. An error after the file has its name says that it was made.
 absl::Status CreateFileDurably(FileSystem& fs, absl::string_view path, ByteView content,
