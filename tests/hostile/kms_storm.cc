@@ -51,7 +51,7 @@ class Times final {
   std::vector<double> millis_;
 };
 
-void Run(std::vector<StormConnection*> connections, Clock::time_point until) {
+void Run(const std::vector<StormConnection*>& connections, Clock::time_point until) {
   std::vector<pollfd> fds;
   while (Clock::now() < until) {
     fds.clear();

@@ -65,7 +65,7 @@ class OverloadTest(MeasuredTestCase):
         for connections in (4, 63) if LONG else (63,):
             report = self.storm(connections, 100000, 1000)
             # Some time passes between kekd's answer and the client's look at it.
-            self.assertLess(report["answered"]["max"], 4000)
+            self.assertLess(report["answered"]["max"], 5000)
             self.assertLess(report["late"], 5000)
             self.assertGreater(report["answered"]["n"], 1000)
             self.assert_witness_served(report, 3000)
@@ -85,7 +85,7 @@ class OverloadTest(MeasuredTestCase):
             subprocess.run(["taskset", "-a", "-p", "-c", f"0-{os.cpu_count() - 1}", str(self.pid)], check=True,
                            capture_output=True)
         self.assertGreater(report["codes"].get(RESOURCE_EXHAUSTED, 0) + report["codes"].get(DEADLINE_EXCEEDED, 0), 0)
-        self.assertLess(report["answered"]["max"], 4500)
+        self.assertLess(report["answered"]["max"], 5000)
         self.assertEqual(report["witness_failed"], 0)
         self.assert_back_to_normal("slow machine")
 

@@ -17,7 +17,7 @@
 namespace kekd::testing {
 namespace {
 
-constexpr size_t kWriteAhead = 2 * 1024;
+constexpr size_t kWriteAhead = 2048;
 
 UniqueFd ConnectTo(const std::string& socket_path) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -82,7 +82,7 @@ struct StormConnection::Callbacks {
                              void* /*user_data*/) {
     StormCall* call = static_cast<StormCall*>(source->ptr);
     const size_t n = std::min(size, call->framed.size() - call->sent);
-    memcpy(buffer, call->framed.data() + call->sent, n);
+    std::copy_n(call->framed.data() + call->sent, n, buffer);
     call->sent += n;
     if (call->sent == call->framed.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(n);
