@@ -57,16 +57,17 @@ KdfParameters UsualCost(KdfFunction function) {
   return parameters;
 }
 
-absl::StatusOr<SecretBytes> Derive(const SecretBytes& passphrase, const KdfParameters& parameters) {
+absl::StatusOr<SecretBytes> Derive(const SecretBytes& passphrase, const KdfParameters& parameters,
+                                   size_t key_bytes) {
   const ByteView secret = passphrase.Reveal(SecretAccessToken());
   const ByteView salt = AsBytes(parameters.salt);
-  SecretBytes key(kKeyBytes);
+  SecretBytes key(key_bytes);
   uint8_t* const out = key.RevealMutable(SecretAccessToken()).data();
   if (parameters.function == KdfFunction::kScrypt) {
     // OpenSSL counts a little more than the 128 N r bytes of RFC 7914.
     if (EVP_PBE_scrypt(reinterpret_cast<const char*>(secret.data()), secret.size(), salt.data(),
                        salt.size(), uint64_t{1} << parameters.log2_n, parameters.r, parameters.p,
-                       ScryptMemory(parameters) + (uint64_t{16} << 20), out, kKeyBytes) == 1) {
+                       ScryptMemory(parameters) + (uint64_t{16} << 20), out, key_bytes) == 1) {
       return key;
     }
     ERR_clear_error();
@@ -76,8 +77,8 @@ absl::StatusOr<SecretBytes> Derive(const SecretBytes& passphrase, const KdfParam
   }
   if (PKCS5_PBKDF2_HMAC(reinterpret_cast<const char*>(secret.data()),
                         static_cast<int>(secret.size()), salt.data(), static_cast<int>(salt.size()),
-                        static_cast<int>(parameters.iterations), EVP_sha512(), kKeyBytes,
-                        out) == 1) {
+                        static_cast<int>(parameters.iterations), EVP_sha512(),
+                        static_cast<int>(key_bytes), out) == 1) {
     return key;
   }
   return OpenSslError("PBKDF2");
@@ -139,8 +140,13 @@ absl::Status CheckKdfParameters(const KdfParameters& parameters) {
 absl::StatusOr<SecretBytes> DerivePassphraseKey(const SecretBytes& passphrase,
                                                 const KdfParameters& parameters) {
   KEKD_RETURN_IF_ERROR(CheckKdfParameters(parameters));
+  return DeriveUnchecked(passphrase, parameters, kKeyBytes);
+}
+
+absl::StatusOr<SecretBytes> DeriveUnchecked(const SecretBytes& passphrase,
+                                            const KdfParameters& parameters, size_t key_bytes) {
   absl::StatusOr<SecretBytes> key = absl::UnknownError("not derived");
-  RunOnSecretStack([&] { key = Derive(passphrase, parameters); });
+  RunOnSecretStack([&] { key = Derive(passphrase, parameters, key_bytes); });
   return key;
 }
 

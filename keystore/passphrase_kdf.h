@@ -55,6 +55,10 @@ absl::Status CheckKdfParameters(const KdfParameters& parameters);
 // enough memory.
 absl::StatusOr<SecretBytes> DerivePassphraseKey(const SecretBytes& passphrase,
                                                 const KdfParameters& parameters);
+// The derivation alone, of any size and without CheckKdfParameters: what published vectors, whose
+// costs are small, can be held against. ResourceExhausted as above.
+absl::StatusOr<SecretBytes> DeriveUnchecked(const SecretBytes& passphrase,
+                                            const KdfParameters& parameters, size_t key_bytes);
 
 // What a passphrase may be when something is wrapped under it: at least kMinPassphraseBytes bytes.
 // InvalidArgument otherwise. One that opens something may be any.
