@@ -1,9 +1,12 @@
 #include "cluster/etcd_client/etcd_endpoint.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -15,7 +18,13 @@ namespace kekd {
 namespace {
 
 absl::Status Refused(absl::string_view text, absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat("endpoint '", text, "' ", why));
+  return absl::InvalidArgumentError(
+      absl::StrCat("endpoint '", absl::Utf8SafeCHexEscape(text), "' ", why));
+}
+
+// Of a host name (an underscore is none of RFC 1123's, and is seen all the same) or an IP address.
+bool IsHostCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-._:", c);
 }
 
 absl::StatusOr<EtcdEndpoint> ParseUnix(absl::string_view text, absl::string_view path) {
@@ -71,6 +80,9 @@ absl::StatusOr<EtcdEndpoint> EtcdEndpoint::Parse(absl::string_view text, Default
     return Refused(text, "has a port that is no number from 1 to 65535");
   }
   if (parts->first.empty()) return Refused(text, "has no host: write https://HOST:PORT");
+  if (!std::all_of(parts->first.begin(), parts->first.end(), IsHostCharacter)) {
+    return Refused(text, "has a character in its host that no host has: write https://HOST:PORT");
+  }
   endpoint.host = std::string(parts->first);
   endpoint.port = absl::StrCat(port);
   return endpoint;

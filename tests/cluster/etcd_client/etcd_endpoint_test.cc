@@ -41,14 +41,34 @@ TEST(EtcdEndpointTest, WithoutASchemeTheFilesDecide) {
 }
 
 TEST(EtcdEndpointTest, RefusesWhatIsNone) {
-  for (const char* text :
-       {"", "localhost", "https://", "https://:2379", "localhost:", "localhost:etcd", "localhost:0",
-        "localhost:65536", "ftp://localhost:2379", "https://localhost:2379/v3", "user@host:2379",
-        "::1:2379", "[::1:2379", "unix://", "a:1,b:2", "localhost:2379?x"}) {
+  for (const char* text : {"",
+                           "localhost",
+                           "https://",
+                           "https://:2379",
+                           "localhost:",
+                           "localhost:etcd",
+                           "localhost:0",
+                           "localhost:65536",
+                           "ftp://localhost:2379",
+                           "https://localhost:2379/v3",
+                           "user@host:2379",
+                           "::1:2379",
+                           "[::1:2379",
+                           "unix://",
+                           "a:1,b:2",
+                           "localhost:2379?x",
+                           "etcd\n:2379",
+                           "a\\b:2379",
+                           "[a:2379",
+                           "[[::1]:2379",
+                           "\xc3\xa9tcd:2379"}) {
     EXPECT_THAT(EtcdEndpoint::Parse(text, DefaultScheme::kHttp),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("endpoint '")))
         << text;
   }
+  // gRPC's name for it would end at the zero byte.
+  EXPECT_THAT(EtcdEndpoint::Parse(absl::string_view("etcd\0:2379", 10), DefaultScheme::kHttp),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'etcd\\000:2379'")));
 }
 
 TEST(KeyRangeTest, EndsBehindTheLastKeyWithThePrefix) {
