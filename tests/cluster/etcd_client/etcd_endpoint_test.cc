@@ -68,7 +68,7 @@ TEST(EtcdEndpointTest, RefusesWhatIsNone) {
   }
   // gRPC's name for it would end at the zero byte.
   EXPECT_THAT(EtcdEndpoint::Parse(absl::string_view("etcd\0:2379", 10), DefaultScheme::kHttp),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'etcd\\000:2379'")));
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("'etcd\\x00:2379'")));
 }
 
 TEST(KeyRangeTest, EndsBehindTheLastKeyWithThePrefix) {
