@@ -10,16 +10,12 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
+#include "kms/server/frame_guard.h"
 #include "kms/server/guarded_sockets.h"
 
 namespace kekd {
 namespace {
 
-// A client opens streams far ahead of what it may send on them, and a stream that is only opened
-// takes some 12 kB: so many for each of a socket's connections are 100 MB. To hold back a
-// connection with more of them would also hold back what its open calls wait for. Calls that wait
-// for a stream in the client wait no longer than they would here.
-constexpr int kMaxConcurrentStreams = 128;
 constexpr size_t kBufferBytes = size_t{64} << 20;
 
 }  // namespace
@@ -66,7 +62,8 @@ absl::StatusOr<std::unique_ptr<AsyncServer>> AsyncServer::Start(
   grpc::ServerBuilder builder;
   builder.RegisterService(&methods->service());
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             static_cast<int>(FrameGuard::kCallsAtOnce));
   // What gRPC does beside each call and nobody here needs: statistics that no channelz service
   // shows, and pings that measure the bandwidth of a unix socket.
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);

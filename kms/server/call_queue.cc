@@ -8,6 +8,9 @@ namespace kekd {
 namespace {
 
 constexpr double kHalfLifeSeconds = 0.5;
+// A longer span between two looks was a standstill (a process that was stopped, a machine that was
+// saved), and tells nothing of what calls cost.
+constexpr double kLongestSpanSeconds = 0.2;
 
 }  // namespace
 
@@ -90,7 +93,7 @@ void CallQueue::Measure() {
   const Time now = now_();
   const double seconds = std::chrono::duration<double>(now - measured_at_).count();
   const double kept = std::exp2(-seconds / kHalfLifeSeconds);
-  pace_ = {.seconds = pace_.seconds * kept + seconds,
+  pace_ = {.seconds = pace_.seconds * kept + std::min(seconds, kLongestSpanSeconds),
            .calls = std::max(1.0, pace_.calls * kept + static_cast<double>(ran_))};
   measured_at_ = now;
   ran_ = 0;

@@ -400,7 +400,8 @@ class ConnectionAcceptor::Loop final {
     }
     if (paused_until_ <= now) ResumeAccepting();
     if (now < next_sweep_) return;
-    GuardedSockets::Instance().Sweep();
+    // Not after a standstill of kekd: what its peers did meanwhile is still to be read.
+    if (now < next_sweep_ + kSweepInterval) GuardedSockets::Instance().Sweep();
     ReturnFreeMemory();
     if (peers_.empty() && sweeps_left_ > 0) --sweeps_left_;
     const bool more = !peers_.empty() || sweeps_left_ > 0;

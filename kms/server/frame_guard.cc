@@ -59,6 +59,7 @@ FrameGuard::FrameGuard(Totals& totals, Time now)
 
 void FrameGuard::Received(ByteView bytes, Time now) {
   received_.Scan(bytes, [&](const FrameHeader& frame) { OnReceived(frame, now); });
+  ForgetFinished();
   if (offence_.empty() && idle_frames_.Left(now) < 0) {
     offence_ = "it floods us with frames that carry no call";
   }
@@ -69,17 +70,17 @@ void FrameGuard::OnReceived(const FrameHeader& frame, Time now) {
     OnHeaderBlock(frame, now);
   } else if (frame.type == kData) {
     OnData(frame, now);
+  } else if (frame.type == kRstStream && streams_.contains(frame.stream)) {
+    OnReset(frame.stream, now);
   } else {
     Spend(now);
-    if (frame.type == kRstStream) OnReset(frame.stream, now);
   }
   if (!EndsStream(frame)) return;
   const auto it = streams_.find(frame.stream);
-  if (it == streams_.end()) return;
-  Finish(it->second);
-  progress_ = now;
+  if (it != streams_.end()) Finish(it->second);
 }
 
+// A client that gave up a call at its deadline does this too, and perhaps for thousands at once.
 void FrameGuard::OnReset(uint32_t stream, Time now) {
   Close(stream);
   resets_.Take(1, now);
@@ -88,8 +89,9 @@ void FrameGuard::OnReset(uint32_t stream, Time now) {
 }
 
 bool FrameGuard::MayRead(Time now) {
-  if (totals_.streams.load(std::memory_order_relaxed) >= kManyStreams &&
-      static_cast<int64_t>(streams_.size()) >= kFewStreams) {
+  // Not those of which the rest is still to be read: they would wait for ever.
+  const int64_t waiting = static_cast<int64_t>(streams_.size()) - unfinished_;
+  if (totals_.streams.load(std::memory_order_relaxed) >= kManyStreams && waiting >= kFewStreams) {
     return false;
   }
   if (resets_.Left(now) >= 0) return true;
@@ -102,11 +104,13 @@ void FrameGuard::OnHeaderBlock(const FrameHeader& frame, Time now) {
     Spend(now);
   } else if (frame.stream > last_stream_) {
     last_stream_ = frame.stream;
-    if (unfinished_ == 0) progress_ = now;
+    if (streams_.empty()) progress_ = now;
     streams_.emplace(frame.stream, Stream{});
     if (streams_.size() > kMaxStreams) offence_ = "it opens more calls at once than it may";
+    begun_.push_back({frame.stream, now});
     ++unfinished_;
     totals_.streams.fetch_add(1, std::memory_order_relaxed);
+    totals_.unfinished.fetch_add(1, std::memory_order_relaxed);
   } else {
     Spend(now);  // trailers: a call has none
   }
@@ -123,12 +127,16 @@ void FrameGuard::OnData(const FrameHeader& frame, Time now) {
   }
   if (EndsStream(frame)) return;
   it->second.bytes += frame.size;
-  const int64_t unfinished = totals_.unfinished_bytes.fetch_add(frame.size) + frame.size;
-  if (unfinished > kMaxUnfinishedBytes) offence_ = "it sends messages that do not end";
+  unfinished_bytes_ += frame.size;
+  const int64_t of_all = totals_.unfinished_bytes.fetch_add(frame.size) + frame.size;
+  if (of_all > kMaxUnfinishedBytes && unfinished_bytes_ > kFewUnfinishedBytes) {
+    offence_ = "it sends messages that do not end";
+  }
 }
 
 void FrameGuard::Sent(ByteView bytes, Time now) {
   sent_.Scan(bytes, [&](const FrameHeader& frame) { OnSent(frame, now); });
+  ForgetFinished();
 }
 
 void FrameGuard::OnSent(const FrameHeader& frame, Time now) {
@@ -142,6 +150,8 @@ void FrameGuard::Finish(Stream& stream) {
   if (stream.finished) return;
   stream.finished = true;
   --unfinished_;
+  unfinished_bytes_ -= stream.bytes;
+  totals_.unfinished.fetch_sub(1, std::memory_order_relaxed);
   totals_.unfinished_bytes.fetch_sub(stream.bytes);
   stream.bytes = 0;
 }
@@ -154,9 +164,21 @@ void FrameGuard::Close(uint32_t id) {
   totals_.streams.fetch_sub(1, std::memory_order_relaxed);
 }
 
+bool FrameGuard::IsUnfinished(uint32_t id) const {
+  const auto it = streams_.find(id);
+  return it != streams_.end() && !it->second.finished;
+}
+
+void FrameGuard::ForgetFinished() {
+  while (!begun_.empty() && !IsUnfinished(begun_.front().stream)) begun_.pop_front();
+}
+
 absl::string_view FrameGuard::Verdict(Time now) const {
   if (!offence_.empty()) return offence_;
-  if (unfinished_ > 0 && now - progress_ > kUnfinishedTimeout) {
+  const auto age = begun_.empty() ? Time::duration::zero() : now - begun_.front().at;
+  const bool crowded = totals_.unfinished.load(std::memory_order_relaxed) > kManyUnfinished &&
+                       unfinished_ > static_cast<int64_t>(kFewUnfinished);
+  if (age > kUnfinishedTimeout || (crowded && age > kUnfinishedMoment)) {
     return "it began calls and did not send the rest";
   }
   if (!streams_.empty() && now - progress_ > kUnansweredTimeout) {
@@ -167,6 +189,7 @@ absl::string_view FrameGuard::Verdict(Time now) const {
 
 void FrameGuard::End() {
   while (!streams_.empty()) Close(streams_.begin()->first);
+  begun_.clear();
 }
 
 }  // namespace kekd

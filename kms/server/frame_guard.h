@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <unordered_map>
 
 #include "absl/base/thread_annotations.h"
@@ -60,8 +61,9 @@ class TokenBucket final {
 
 // FrameGuard watches one connection, from outside gRPC, for what gRPC 1.51 has no bound of its own
 // for: streams that are opened and left, streams that are reset by the ten thousand, floods of
-// frames that carry no call, header blocks and messages without an end. It is lenient enough that
-// no client which only makes calls ever meets it. Not thread-safe.
+// frames that carry no call, header blocks and messages without an end. A client that makes calls,
+// takes the answers, and takes calls back when their time is up is never ended by it, whatever
+// their number. Not thread-safe.
 class FrameGuard final {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -77,20 +79,31 @@ class FrameGuard final {
   static constexpr double kFewResets = 100;
   static constexpr double kFewResetsPerSecond = 10;
   static constexpr size_t kMaxHeaderBlock = 32 * 1024;
-  // Of messages that have not ended, over all connections. A stream takes gRPC some 12 kB.
-  static constexpr int64_t kMaxUnfinishedBytes = int64_t{32} << 20;
-  // gRPC allows a connection half as many, but only once the client has acknowledged that.
-  static constexpr size_t kMaxStreams = 256;
-  static constexpr int64_t kManyStreams = 10000;  // from then on, of all connections,
-  static constexpr int64_t kFewStreams = 32;      // only one with fewer is read
-  // For how long nothing may happen on a connection with calls that have not ended: the client has
-  // not sent all of one, or not taken the answer.
+  // Calls at once on a connection, as gRPC tells the client; it may have begun twice as many before
+  // it has heard that. A stream takes gRPC some 14 kB, and a connection may begin all of them
+  // before it sends the rest of any.
+  static constexpr size_t kCallsAtOnce = 256;
+  static constexpr size_t kMaxStreams = 2 * kCallsAtOnce;
+  // From so many calls on that wait for their answers, of all connections, only those are read that
+  // have few. (They are answered or refused, so it goes on.)
+  static constexpr int64_t kManyStreams = 8000;
+  static constexpr int64_t kFewStreams = 32;
+  // Calls that were begun and have not been sent whole: at most so long; and from so many on, of
+  // all connections, a connection has no more than a few that are older than a moment.
   static constexpr std::chrono::seconds kUnfinishedTimeout{10};
+  static constexpr int64_t kManyUnfinished = 8000;
+  static constexpr size_t kFewUnfinished = 128;
+  static constexpr std::chrono::seconds kUnfinishedMoment{2};
+  // The bytes of those: over all connections, and what is nobody's fault.
+  static constexpr int64_t kMaxUnfinishedBytes = int64_t{32} << 20;
+  static constexpr int64_t kFewUnfinishedBytes = int64_t{1} << 20;
+  // For how long a connection may leave answers without taking any.
   static constexpr std::chrono::seconds kUnansweredTimeout{60};
 
   // What all connections of a process have in common. Outlives the guards.
   struct Totals {
     std::atomic<int64_t> streams{0};
+    std::atomic<int64_t> unfinished{0};
     std::atomic<int64_t> unfinished_bytes{0};
     Mutex mu;
     TokenBucket resets ABSL_GUARDED_BY(mu){kResets, kResetsPerSecond};
@@ -127,17 +140,25 @@ class FrameGuard final {
   void OnReset(uint32_t stream, Time now);
   void Finish(Stream& stream);
   void Close(uint32_t id);
+  bool IsUnfinished(uint32_t id) const;
+  void ForgetFinished();
 
   Totals& totals_;
   FrameScanner received_;
   FrameScanner sent_;
   std::unordered_map<uint32_t, Stream> streams_;
   uint32_t last_stream_ = 0;
-  size_t unfinished_ = 0;
+  struct Begun {
+    uint32_t stream;
+    Time at;
+  };
+  std::deque<Begun> begun_;  // in order; the first one is unfinished
+  int64_t unfinished_ = 0;
+  int64_t unfinished_bytes_ = 0;
   size_t header_block_ = 0;
   TokenBucket idle_frames_{kIdleFrames, kIdleFramesPerSecond};
   TokenBucket resets_{kFewResets, kFewResetsPerSecond};
-  Time progress_;  // when a call was sent or ended last
+  Time progress_;  // when an answer was taken last, or the first of those that wait was asked for
   absl::string_view offence_;
 };
 

@@ -65,12 +65,10 @@ struct GuardedSockets::Socket {
   // Whether what was read had to wait.
   bool NoteRead(size_t n, Clock::time_point now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     bytes_read += n;
+    last_wait = {};
     if (arrivals.empty()) return false;
-    const auto waited = now - arrivals.front().seen;
-    if (waited >= longest_wait || now - waited_at > kRecently) {
-      longest_wait = waited;
-      waited_at = now;
-    }
+    last_wait = now - arrivals.front().seen;
+    waited_at = now;
     while (!arrivals.empty() && arrivals.front().bytes <= bytes_read) arrivals.pop_front();
     return true;
   }
@@ -83,9 +81,9 @@ struct GuardedSockets::Socket {
     Clock::time_point seen;
     uint64_t bytes;  // so many had come by then
   };
-  std::deque<Arrival> arrivals ABSL_GUARDED_BY(mu);    // of what is not read yet
-  Clock::duration longest_wait ABSL_GUARDED_BY(mu){};  // of late
-  Clock::time_point waited_at ABSL_GUARDED_BY(mu);     // when that was read
+  std::deque<Arrival> arrivals ABSL_GUARDED_BY(mu);  // of what is not read yet
+  Clock::duration last_wait ABSL_GUARDED_BY(mu){};   // of what was read last
+  Clock::time_point waited_at ABSL_GUARDED_BY(mu);   // when that was read
   bool ended ABSL_GUARDED_BY(mu) = false;
   std::string reason ABSL_GUARDED_BY(mu);  // why it was ended
   const ino_t inode;
@@ -141,7 +139,7 @@ std::chrono::nanoseconds GuardedSockets::UnreadTime(int fd) {
   if (socket == nullptr) return {};
   MutexLock lock(&socket->mu);
   const Clock::time_point now = Clock::now();
-  return now - socket->waited_at < kRecently ? socket->longest_wait : Clock::duration::zero();
+  return now - socket->waited_at < kRecently ? socket->last_wait : Clock::duration::zero();
 }
 
 void GuardedSockets::Sweep() {

@@ -39,7 +39,7 @@ class GuardedSockets final {
   std::string End(int fd);
   // Whether any connection has had more to read than was read when it was its turn, just now.
   bool AnyUnread(FrameGuard::Time now) const;
-  // For how long what was read of the connection just now has waited in its socket, at most.
+  // For how long what was read of the connection last, just now, has waited in its socket.
   std::chrono::nanoseconds UnreadTime(int fd);
   // Shows those as ended to gRPC that have to end though they say nothing more.
   void Sweep();

@@ -121,19 +121,32 @@ class FloodTest(MeasuredTestCase):
 
         self.flood(parts, connections=4)
 
-    def test_streams_without_data_by_many(self):
-        what = "streams without data"
+    def streams_without_data(self, what, streams):
+        """Sixty clients begin calls, end none of them, and make a whole one now and then."""
         with self.witness(what):
             peers = [Peer(self.kekd.socket, timeout=0.2) for _ in range(60)]
+            begun = time.monotonic()
             for peer in peers:
-                peer.send(b"".join(frame(HEADERS, END_HEADERS, peer.stream(), HEADER_BLOCK) for _ in range(3000)))
-            begin = time.monotonic()
-            # All are cut off; whoever could not be read so far is read then, and has the same time again.
-            self.assertTrue(peers[0].ends_within(30))
-            print(f"{what}: the first is cut off after {time.monotonic() - begin:.1f} s", flush=True)
+                peer.send(b"".join(frame(HEADERS, END_HEADERS, peer.stream(), HEADER_BLOCK) for _ in range(streams)))
+            while not all(peer.closed for peer in peers) and time.monotonic() < begun + 40:
+                time.sleep(1)
+                for peer in peers:
+                    peer.send(frame(HEADERS, END_HEADERS, (stream := peer.stream()), HEADER_BLOCK)
+                              + frame(DATA, END_STREAM, stream, BODY))
+            print(f"{what}: all are cut off after {time.monotonic() - begun:.1f} s", flush=True)
+            self.assertTrue(all(peer.closed for peer in peers))
             for peer in peers:
                 peer.close()
         self.assert_back_to_normal(what)
+
+    def test_more_streams_without_data_than_there_may_be(self):
+        self.streams_without_data("too many streams without data", 3000)
+
+    def test_many_streams_without_data(self):
+        self.streams_without_data("many streams without data", 240)
+
+    def test_some_streams_without_data(self):
+        self.streams_without_data("some streams without data", 100)
 
     def test_answers_that_can_not_be_sent(self):
         # No window for any stream: kekd can't answer what it has done.

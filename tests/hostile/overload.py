@@ -73,7 +73,7 @@ class OverloadTest(MeasuredTestCase):
 
     @unittest.skipIf(is_sanitized(), "slow enough by itself")
     def test_slow_machine(self):
-        """kekd has a tenth of a CPU: it says no to what it can't do, and is right about it."""
+        """kekd has a tenth of a CPU: what it answers is in time, and nobody beside the storm is refused."""
         busy = [subprocess.Popen(["taskset", "-c", "0", "sh", "-c", "while :; do :; done"]) for _ in range(9)]
         try:
             subprocess.run(["taskset", "-a", "-p", "-c", "0", str(self.pid)], check=True, capture_output=True)
@@ -84,8 +84,8 @@ class OverloadTest(MeasuredTestCase):
                 process.wait()
             subprocess.run(["taskset", "-a", "-p", "-c", f"0-{os.cpu_count() - 1}", str(self.pid)], check=True,
                            capture_output=True)
-        self.assertGreater(report["codes"].get(RESOURCE_EXHAUSTED, 0) + report["codes"].get(DEADLINE_EXCEEDED, 0), 0)
         self.assertLess(report["answered"]["max"], 5000)
+        self.assertLess(report["late"], 1500)
         self.assertEqual(report["witness_failed"], 0)
         self.assert_back_to_normal("slow machine")
 

@@ -97,10 +97,23 @@ TEST_F(FrameGuardTest, LetsManyCallsAtOnceTimeOut) {
   }
 }
 
+// As grpc-go does for every call whose deadline passes, at whatever rate its callers come.
+TEST_F(FrameGuardTest, NeverEndsAClientForCallsThatItTakesBackUnanswered) {
+  for (int i = 0; i < 100000; ++i) {
+    now_ += std::chrono::microseconds(200);
+    const uint32_t stream = next_;
+    next_ += 2;
+    Call(stream);
+    Receive(Frame(kReset, 0, stream, 4));
+    ASSERT_EQ(Verdict(), "") << i;
+  }
+}
+
 TEST_F(FrameGuardTest, EndsFloodsOfFramesThatCarryNoCall) {
   for (const std::string& frame :
        {Frame(kSettings, 0, 0, 6), Frame(kPing, 0, 0, 8), Frame(8, 0, 0, 4), Frame(2, 0, 1, 5),
-        Frame(kData, 0, 1, 0), Frame(200, 0, 0, 3), Frame(kContinuation, 0, 1, 0)}) {
+        Frame(kReset, 0, 7, 4), Frame(kData, 0, 1, 0), Frame(200, 0, 0, 3),
+        Frame(kContinuation, 0, 1, 0)}) {
     Connect();
     Receive(Frame(kHeaders, kEndHeaders, 1, 80));
     for (int i = 0; i < 3000; ++i) Receive(frame);
@@ -120,7 +133,6 @@ TEST_F(FrameGuardTest, BoundsCallsThatAreTakenBack) {
     }
     others.push_back(std::move(guard_));
   }
-  for (int i = 0; i < 100; ++i) others[0]->Received(AsBytes(Frame(kReset, 0, 1, 4)), now_);
   EXPECT_FALSE(others[0]->MayRead(now_));
   Connect();
   EXPECT_TRUE(guard_->MayRead(now_));
@@ -153,6 +165,36 @@ TEST_F(FrameGuardTest, BoundsOpenStreamsOfAllAndLeavesSomeToEverybody) {
   EXPECT_EQ(totals_.streams, 0);
 }
 
+TEST_F(FrameGuardTest, GoesOnReadingCallsOfWhichTheRestIsStillToCome) {
+  totals_.streams = FrameGuard::kManyStreams;
+  for (uint32_t stream = 1; stream < 601; stream += 2) {
+    Receive(Frame(kHeaders, kEndHeaders, stream, 80));
+  }
+  EXPECT_TRUE(guard_->MayRead(now_));
+  for (uint32_t stream = 1; stream < 101; stream += 2) Receive(Frame(kData, kEndStream, stream, 9));
+  EXPECT_FALSE(guard_->MayRead(now_));
+}
+
+TEST_F(FrameGuardTest, EndsWhoHoldsUnfinishedCallsWhenThereAreManyOfThem) {
+  const auto begin_calls = [&](uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) Receive(Frame(kHeaders, kEndHeaders, 1 + 2 * i, 80));
+  };
+  std::vector<std::unique_ptr<FrameGuard>> others;
+  while (totals_.unfinished <= FrameGuard::kManyUnfinished) {
+    begin_calls(500);
+    others.push_back(std::move(guard_));
+    Connect();
+  }
+  begin_calls(100);
+  now_ += FrameGuard::kUnfinishedMoment;
+  EXPECT_EQ(others[0]->Verdict(now_), "");
+  now_ += milliseconds(1);
+  EXPECT_NE(others[0]->Verdict(now_), "");
+  EXPECT_EQ(Verdict(), "");
+  while (totals_.unfinished > FrameGuard::kManyUnfinished) others.pop_back();
+  EXPECT_EQ(others[0]->Verdict(now_), "");
+}
+
 TEST_F(FrameGuardTest, BoundsAHeaderBlock) {
   Receive(Frame(kHeaders, 0, 1, 16384) + Frame(kContinuation, 0, 1, 16000));
   EXPECT_EQ(Verdict(), "");
@@ -182,6 +224,23 @@ TEST_F(FrameGuardTest, EndsWhoLeavesCallsUnfinished) {
   EXPECT_EQ(Verdict(), "");
   now_ += milliseconds(1);
   EXPECT_NE(Verdict(), "");
+}
+
+TEST_F(FrameGuardTest, CallsThatAreAnsweredDoNotExcuseOneThatIsUnfinished) {
+  Receive(Frame(kHeaders, kEndHeaders, 1, 80));
+  for (uint32_t stream = 3; stream <= 13; stream += 2) {
+    EXPECT_EQ(Verdict(), "");
+    now_ += seconds(2);
+    Call(stream);
+    Answer(stream);
+  }
+  EXPECT_NE(Verdict(), "");
+}
+
+TEST_F(FrameGuardTest, BlamesNobodyForTheMessagesOfOthers) {
+  totals_.unfinished_bytes = FrameGuard::kMaxUnfinishedBytes;
+  Receive(Frame(kHeaders, kEndHeaders, 1, 80) + Frame(kData, 0, 1, 16000));
+  EXPECT_EQ(Verdict(), "");
 }
 
 TEST_F(FrameGuardTest, EndsWhoDoesNotTakeTheAnswers) {
