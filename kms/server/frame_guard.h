@@ -74,8 +74,8 @@ class FrameGuard final {
   static constexpr double kIdleFramesPerCall = 4;
   // Calls taken back. Each still costs gRPC as much as another for a while: beyond so many at once,
   // and so many a second, of all connections, those are not read that took back more than a few.
-  static constexpr double kResets = 4000;
-  static constexpr double kResetsPerSecond = 2000;
+  static constexpr double kResets = 10000;
+  static constexpr double kResetsPerSecond = 10000;
   static constexpr double kFewResets = 100;
   static constexpr double kFewResetsPerSecond = 10;
   static constexpr size_t kMaxHeaderBlock = 32 * 1024;

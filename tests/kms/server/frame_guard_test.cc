@@ -126,7 +126,7 @@ TEST_F(FrameGuardTest, EndsFloodsOfFramesThatCarryNoCall) {
 TEST_F(FrameGuardTest, BoundsCallsThatAreTakenBack) {
   // By many connections: none is read after its first hundred, until the rest has died down.
   std::vector<std::unique_ptr<FrameGuard>> others;
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 60; ++i) {
     Connect();
     for (uint32_t stream = 1; stream < 400; stream += 2) {
       Receive(Frame(kHeaders, kEndHeaders, stream, 80) + Frame(kReset, 0, stream, 4));
