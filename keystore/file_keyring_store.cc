@@ -289,6 +289,14 @@ absl::Status FileKeyringStore::KeepGeneration(uint64_t generation) const {
                         fs.ReadFile(RecordPath(options_), kMaxRecordBytes));
   const absl::StatusOr<std::string> copy = fs.ReadFile(kept, kMaxRecordBytes);
   if (copy.ok() && *copy == current) return absl::OkStatus();
+  const bool is_another = copy.ok() || absl::IsFailedPrecondition(copy.status()) ||
+                          absl::IsOutOfRange(copy.status());  // no regular file, or too large
+  if (!is_another) {
+    // An error of the disk, or of rights, says nothing of what the file is.
+    return WithContext(copy.status(),
+                       "nothing was changed: the second copy of the current keyring can't be read "
+                       "(if that stays so, move it to another folder and try again)");
+  }
   return absl::FailedPreconditionError(absl::StrCat(
       kept, " should be a copy of the current keyring, but ",
       copy.ok() ? "it has another content" : copy.status().message(),

@@ -185,12 +185,12 @@ std::string BackupsLeftReadable(const std::vector<BackupLogEntry>& backups) {
 }
 
 // Copies of the keyring that a commit should have removed and has not: what was removed opens them.
-std::vector<std::string> CopiesLeft(const CommandContext& context, const RingWithKey& ring) {
+absl::StatusOr<std::vector<std::string>> CopiesLeft(const CommandContext& context,
+                                                    const RingWithKey& ring) {
   std::vector<std::string> left;
-  const absl::StatusOr<std::vector<std::string>> names =
-      context.fs->ListDirectory(ring.config->directory);
-  if (!names.ok()) return {ring.config->directory};
-  for (const std::string& name : *names) {
+  KEKD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                        context.fs->ListDirectory(ring.config->directory));
+  for (const std::string& name : names) {
     absl::string_view digits = name;
     uint64_t generation = 0;
     if (absl::ConsumePrefix(&digits, "keyring.") && absl::SimpleAtoi(digits, &generation) &&
@@ -297,12 +297,18 @@ absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
       "those copies.\n");
   absl::StrAppend(&text, BackupsLeftReadable(ring.backups));
   CommandResult result = WrapsResult(context, response.keyring(), std::move(text));
-  const std::vector<std::string> left = CopiesLeft(context, ring);
-  if (!left.empty()) {
+  const absl::StatusOr<std::vector<std::string>> left = CopiesLeft(context, ring);
+  if (!left.ok()) {
+    result.note = absl::StrCat(
+        "what was removed still opens older copies, if they are not gone, which could not be "
+        "looked at: ",
+        left.status().message());
+    result.exit_code = kExitFailure;
+  } else if (!left->empty()) {
     result.note = absl::StrCat(
         "what was removed still opens these copies, which should be gone: look what they are, and "
         "remove them: ",
-        absl::StrJoin(left, ", "));
+        absl::StrJoin(*left, ", "));
     result.exit_code = kExitFailure;
   }
   return result;

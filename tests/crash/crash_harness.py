@@ -8,9 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from typing import Callable
+
+from scratch import die_with_parent
 
 BIN = pathlib.Path(os.environ.get("KEKD_BIN_DIR", "build/release/bin"))
 LONG = os.environ.get("KEKD_LONG_TESTS") == "1"
@@ -40,11 +41,6 @@ def skip(why):
     sys.exit(SKIPPED)
 
 
-def scratch():
-    """A folder for the files. Kills and made-up errors lose nothing of what was written, so memory will do."""
-    return tempfile.mkdtemp(prefix="crash-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
-
-
 @dataclasses.dataclass
 class Run:
     code: int
@@ -63,17 +59,14 @@ class Ring:
 
     FOLDERS = ("ring", "state", "keys", "safe")
 
-    def __init__(self, folder):
+    def __init__(self, folder, notes):
+        """`notes`: a folder for what is told of it, which survives a power cut."""
         self.folder = pathlib.Path(folder)
         (self.folder / "run").mkdir(0o700, parents=True)
         self.config = self.folder / "kekd.yaml"
-        self.report = pathlib.Path(tempfile.mkstemp(prefix="crash-calls-", dir="/tmp")[1])
-        self.kekd_log = self.report.with_suffix(".log")
-        self.armed = self.report.with_suffix(".armed")
-
-    def close(self):
-        for path in (self.report, self.kekd_log, self.armed):
-            path.unlink(missing_ok=True)
+        self.report = pathlib.Path(notes) / "calls"
+        self.kekd_log = pathlib.Path(notes) / "kekd.log"
+        self.armed = pathlib.Path(notes) / "armed"
 
     # What is in it.
 
@@ -98,6 +91,8 @@ class Ring:
         self.must("keyring", "wrap", "add", "--key-file", f"{self.folder}/keys/second.key")
         self.must("keyring", "backup", "--out", f"{self.folder}/safe/first.backup", "--shares", "2/2", "--share-dir",
                   f"{self.folder}/safe")
+        # Times are shown in seconds: what is made from here on differs from these.
+        time.sleep(1.05 - time.time() % 1)
 
     def save(self, copy):
         shutil.rmtree(copy, ignore_errors=True)
@@ -121,17 +116,24 @@ class Ring:
             rows.setdefault(share.split(".share-")[0], []).extend(["--share", share])
         return rows.values()
 
+    def key_files(self):
+        return {path.name: path.read_bytes() for path in (self.folder / "keys").iterdir() if path.suffix != ".tmp"}
+
     def temporaries(self):
         return sorted(str(path) for name in self.FOLDERS for path in (self.folder / name).rglob("*.tmp"))
 
     # What is done with it.
 
+    @staticmethod
+    def execute(command, timeout=60):
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
+                              preexec_fn=die_with_parent)
+
     def command(self, *arguments):
         return [str(BIN / "kekctl"), "--config", str(self.config), *(str(a).format(folder=self.folder) for a in arguments)]
 
     def run(self, *arguments):
-        done = subprocess.run(self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=60, check=False)
+        done = self.execute(self.command(*arguments))
         return Run(done.returncode, done.stdout, done.stderr, [], False)
 
     def must(self, *arguments):
@@ -146,8 +148,7 @@ class Ring:
         return [str(BIN / "syscall_runner"), "--report", str(self.report), *folders, *do, *options, "--"]
 
     def traced(self, at, action, *arguments, options=()):
-        done = subprocess.run(self.runner(at, action, *options) + self.command(*arguments), stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=60, check=False)
+        done = self.execute(self.runner(at, action, *options) + self.command(*arguments))
         if done.returncode == SKIPPED:
             skip(done.stderr.strip() or "system calls can't be traced here")
         calls, reached = self.read_report()
@@ -155,9 +156,8 @@ class Ring:
 
     def cut_now(self, mount_point, flags):
         """The power of a file system."""
-        subprocess.run([str(BIN / "syscall_runner"), "--report", str(self.report), "--folder", str(mount_point), "--at", "1",
-                        "--do", f"cut:{mount_point}:{flags}", "--", "/usr/bin/touch", f"{mount_point}/cut"], check=False,
-                       timeout=60)
+        self.execute([str(BIN / "syscall_runner"), "--report", str(self.report), "--folder", str(mount_point), "--at", "1",
+                      "--do", f"cut:{mount_point}:{flags}", "--", "/usr/bin/touch", f"{mount_point}/cut"])
         self.read_report()
 
     def read_report(self):
@@ -173,7 +173,8 @@ class Ring:
     def start_kekd(self, *before):
         with open(self.kekd_log, "wb") as output:
             kekd = subprocess.Popen([*before, str(BIN / "kekd"), "--config", str(self.config)],
-                                    stdin=subprocess.DEVNULL, stderr=output, stdout=subprocess.DEVNULL)
+                                    stdin=subprocess.DEVNULL, stderr=output, stdout=subprocess.DEVNULL,
+                                    preexec_fn=die_with_parent)
         deadline = time.monotonic() + 30
         while " ready " not in self.kekd_log.read_text():
             if kekd.poll() is not None or time.monotonic() > deadline:
@@ -198,8 +199,7 @@ class Ring:
         return kekd.wait(30)
 
     def probe(self, *arguments):
-        done = subprocess.run([str(BIN / "crash_probe"), f"{self.folder}/run/kekd.sock", *arguments],
-                              capture_output=True, text=True, timeout=60, check=False)
+        done = self.execute([str(BIN / "crash_probe"), f"{self.folder}/run/kekd.sock", *arguments])
         if done.returncode != 0:
             raise AssertionError(f"{arguments}: {done.stderr}")
 
@@ -219,11 +219,13 @@ class Ring:
         finally:
             stop(kekd)
 
-    def view(self):
-        """What the keyring is, or None where there is none; an error says what is not right with it."""
+    def state(self):
+        """What the keyring is; None where there is none; {"refused": why} where it was rolled back; else an error."""
         shown = self.run("-o", "json", "keyring", "show")
         if shown.code == 3 and "there is no keyring" in shown.err:
             return None
+        if shown.code == 5 and "was rolled back" in shown.err:
+            return {"refused": shown.err}
         if shown.code != 0:
             raise AssertionError(f"keyring show: {shown.code}: {shown.err}")
         verified = self.run("keyring", "verify")
@@ -252,6 +254,10 @@ class Change:
 
 def versions(view):
     return {version["version"]: version["state"] for version in view["versions"]} if view else {}
+
+
+def key_ids(view):
+    return {version["keyId"] for version in view["versions"]} if view and "versions" in view else set()
 
 
 def wraps(view):
@@ -308,7 +314,7 @@ CHANGES = [
            "has record format 2 already"),
     Change("backup", ("keyring", "backup", "--out", "{folder}/safe/new.backup", "--shares", "2/2", "--share-dir",
                       "{folder}/safe"), has_new_backup, again="exists already"),
-    Change("accept-rollback", ("keyring", "accept-rollback", "--generation", "4"), lambda ring, view: view["generation"] == 4,
+    Change("accept-rollback", ("keyring", "accept-rollback", "--generation", "4"), lambda ring, view: "refused" not in view,
            put_an_old_generation_back, "there is no rollback to accept", online=False),
     Change("restore", RESTORE, lambda ring, view: view is not None, move_ring_away, "there is a keyring", online=False),
     Change("restore on a new host", RESTORE, lambda ring, view: view is not None, lose_all_but_the_backup,
@@ -316,8 +322,3 @@ CHANGES = [
     Change("new-key-file", ("keyring", "new-key-file", "{folder}/keys/fourth.key"),
            lambda ring, view: (ring.folder / "keys/fourth.key").exists(), again="exists already", online=False),
 ]
-
-
-def arguments_of(change, ring):
-    extra = [part for share in ring.shares() for part in ("--share", share)] if change.arguments == RESTORE else []
-    return [*change.arguments, *extra]

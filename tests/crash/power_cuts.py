@@ -10,10 +10,10 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 
-from crash_harness import CHANGES, LONG, Ring, arguments_of, skip
-from kill_points import Suite, check_after, prepared
+from crash_harness import CHANGES, LONG, Ring, skip
+from kill_points import Suite, check_after
+from scratch import scratch
 
 MEBIBYTES = {"ext4": 32, "xfs": 320}
 # What a cut leaves of the journal (linux/fs.h and each file system's own): nothing that was not on the disk; or all of it,
@@ -22,7 +22,7 @@ NO_LOG_FLUSH, LOG_FLUSH = 2, 1
 
 
 class Disk:
-    """A file system in a file, on a loop device."""
+    """A file system in a file, on a loop device that goes with its mount."""
 
     def __init__(self, kind, folder):
         self.image = pathlib.Path(folder) / f"{kind}.image"
@@ -32,8 +32,6 @@ class Disk:
         with open(self.image, "wb") as image:
             image.truncate(MEBIBYTES[kind] << 20)
         self.tool(f"mkfs.{kind}", "-q", self.image)
-        self.device = self.tool("losetup", "--show", "--find", self.image).strip()
-        self.mounted = False
 
     @staticmethod
     def tool(*arguments):
@@ -43,33 +41,24 @@ class Disk:
         return done.stdout
 
     def mount(self):
-        self.tool("mount", "-t", self.kind, self.device, self.mount_point)
-        self.mounted = True
+        self.tool("mount", "-t", self.kind, "-o", "loop", self.image, self.mount_point)
 
     def unmount(self):
-        if self.mounted:
-            self.tool("umount", self.mount_point)
-            self.mounted = False
+        self.tool("umount", self.mount_point)
 
     def sync(self):
         self.tool("sync", "-f", self.mount_point)
 
-    def close(self):
-        self.unmount()
-        self.tool("losetup", "--detach", self.device)
 
-
-def cut(suite, disk, ring, change, base, keep, flags, stride):
-    prepared(ring, base, change, keep)
+def cut(suite, disk, ring, change, flags, stride):
+    course = suite.course(change)
     at, points, reached = 1 - stride, 0, True
     while reached:
         at += stride
-        ring.bring_back(keep)
+        course.begin()
         disk.sync()
-        arguments = arguments_of(change, ring)
-        before = None if change.name == "accept-rollback" else ring.view()
         # The runner writes its report elsewhere. Without a cut in its course the change is whole, and the power goes then.
-        run = ring.traced(at, f"cut:{disk.mount_point}:{flags}", *arguments)
+        run = ring.traced(at, f"cut:{disk.mount_point}:{flags}", *course.arguments)
         reached = run.reached
         if not reached:
             ring.cut_now(disk.mount_point, flags)
@@ -77,31 +66,32 @@ def cut(suite, disk, ring, change, base, keep, flags, stride):
         disk.mount()
         where = f"{disk.kind}, flags {flags}, {change.name}, cut at call {at} ({run.calls[-1] if reached else 'end'})"
         points += 1
-        check_after(suite, where, ring, change, arguments, before, run)
+        check_after(suite, where, course, run)
     suite.report(f"{disk.kind}, flags {flags}, {change.name}", points)
 
 
-def on_disk(suite, kind, folder):
+def mounted_disk(kind, folder):
     try:
         disk = Disk(kind, folder)
+        disk.mount()
     except OSError as error:
         skip(f"no {kind} on a loop device here: {error}")
-    ring = None
-    try:
-        disk.mount()
-        ring = Ring(disk.mount_point / "work")
-        ring.fill()
-        ring.save(f"{folder}/base")
-        for number, change in enumerate(CHANGES):
-            flags = (NO_LOG_FLUSH, LOG_FLUSH) if LONG else (NO_LOG_FLUSH,)
-            if not LONG and number % 2 != (kind == "xfs"):
-                continue
-            for flag in flags:
-                cut(suite, disk, ring, change, f"{folder}/base", f"{folder}/keep", flag, 1 if LONG else 4)
-    finally:
-        if ring is not None:
-            ring.close()
-        disk.close()
+    return disk
+
+
+def on_disk(disk, folder):
+    kind = disk.kind
+    ring = Ring(disk.mount_point / "work", folder)
+    suite = Suite(f"power cuts on {kind}", ring, f"{folder}/{kind}.kept")
+    suite.fill()
+    for number, change in enumerate(CHANGES):
+        flags = (NO_LOG_FLUSH, LOG_FLUSH) if LONG else (NO_LOG_FLUSH,)
+        if not LONG and number % 2 != (kind == "xfs"):
+            continue
+        for flag in flags:
+            cut(suite, disk, ring, change, flag, 1 if LONG else 4)
+    disk.unmount()
+    return suite.verdict()
 
 
 def main():
@@ -110,14 +100,10 @@ def main():
     for tool in ("mkfs.ext4", "mkfs.xfs", "losetup", "mount"):
         if shutil.which(tool) is None:
             skip(f"{tool} is not installed (e2fsprogs, xfsprogs, mount)")
-    folder = tempfile.mkdtemp(prefix="power-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp")
-    suite = Suite("power cuts")
-    try:
-        for kind in MEBIBYTES:
-            on_disk(suite, kind, folder)
-    finally:
-        shutil.rmtree(folder)
-    return suite.verdict()
+    with scratch() as folder:
+        # All before any is used: a skip must not hide what one of them has found.
+        disks = [mounted_disk(kind, folder) for kind in MEBIBYTES]
+        return max([on_disk(disk, folder) for disk in disks])
 
 
 if __name__ == "__main__":

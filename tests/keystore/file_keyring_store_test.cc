@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "keystore/key_file.h"
 #include "tests/fakes/fault_injecting_file_system.h"
 #include "tests/keystore/file_keyring_store_fixture.h"
@@ -248,6 +249,29 @@ TEST_F(FileKeyringStoreTest, CommitRemovesNoOtherRecordThatHasTheNumber) {
   EXPECT_EQ(ReadTestFile(ring_.record()), record);
   ASSERT_EQ(unlink(ring_.generation(2).c_str()), 0);
   KEKD_EXPECT_OK(CommitOne(*store));
+}
+
+// An error of the disk is no refusal: scripts tell the two apart by the exit code.
+TEST_F(FileKeyringStoreTest, CommitSaysThatTheSecondCopyCanNotBeRead) {
+  MakeRing(2);
+  const std::string record = ReadTestFile(ring_.record());
+  for (const auto& [error, code] : {std::pair(EIO, absl::StatusCode::kInternal),
+                                    std::pair(EACCES, absl::StatusCode::kPermissionDenied)}) {
+    // The last file that is read before anything is written, with and without the fault.
+    uint64_t reads = 0;
+    absl::Status status;
+    do {
+      FaultInjectingFileSystem fs;
+      KEKD_ASSERT_OK_AND_ASSIGN(const auto store, ring_.Open(Access::kExclusive, fs));
+      fs.Inject({.call = ++reads, .call_name = "ReadFile", .error = error});
+      status = CommitOne(*store).status();
+      ASSERT_TRUE(fs.injected_all());
+      ASSERT_FALSE(status.ok());
+    } while (!absl::StrContains(status.message(), "second copy"));
+    EXPECT_THAT(status, StatusIs(code, HasSubstr(ring_.generation(2))));
+    EXPECT_EQ(ReadTestFile(ring_.record()), record);
+  }
+  KEKD_EXPECT_OK(OpenStatus());
 }
 
 TEST_F(FileKeyringStoreTest, CommitRefusesToCountOver) {
