@@ -86,20 +86,29 @@ function(kekd_cc_benchmark)
 endfunction()
 
 # kekd_cc_fuzz(NAME ciphertext_fuzz SRCS ciphertext_fuzz.cc DEPS keystore)
+# Its corpus is corpus/<NAME> beside it.
 function(kekd_cc_fuzz)
   cmake_parse_arguments(arg "" "NAME" "SRCS;DEPS" ${ARGN})
   _kekd_note_sources(${arg_SRCS})
-  if(NOT KEKD_FUZZ)
+  if(NOT KEKD_BUILD_FUZZERS)
     return()
   endif()
   add_executable(${arg_NAME} ${arg_SRCS})
   target_link_libraries(${arg_NAME} PRIVATE ${arg_DEPS})
-  target_link_options(${arg_NAME} PRIVATE -fsanitize=fuzzer)
   _kekd_ours(${arg_NAME})
+  set_property(GLOBAL APPEND PROPERTY KEKD_FUZZERS ${arg_NAME})
+  set(corpus "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${arg_NAME}")
+  if(NOT KEKD_FUZZ)
+    target_link_libraries(${arg_NAME} PRIVATE fuzz_short_run)
+    add_test(NAME "${KEKD_PRESET}/${arg_NAME}" COMMAND ${arg_NAME} "${corpus}" 2)
+    set_tests_properties("${KEKD_PRESET}/${arg_NAME}" PROPERTIES LABELS "unit;fuzz" TIMEOUT 120
+      ENVIRONMENT "ASAN_OPTIONS=abort_on_error=1;UBSAN_OPTIONS=abort_on_error=1;${KEKD_TEST_ENVIRONMENT}")
+    return()
+  endif()
+  target_link_options(${arg_NAME} PRIVATE -fsanitize=fuzzer)
   add_test(NAME "${KEKD_PRESET}/${arg_NAME}"
     COMMAND ${arg_NAME} -max_total_time=20 -timeout=5 -rss_limit_mb=2048
-      "${CMAKE_CURRENT_BINARY_DIR}/corpus/${arg_NAME}"
-      "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${arg_NAME}")
+      "${CMAKE_CURRENT_BINARY_DIR}/corpus/${arg_NAME}" "${corpus}")
   # What it finds goes to the first folder: the one in the tree holds the seeds only.
   file(MAKE_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/corpus/${arg_NAME}")
 endfunction()
