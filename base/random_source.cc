@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -65,17 +66,16 @@ class LibcryptoRandomSource final : public RandomSource {
     return absl::OkStatus();
   }
 
-  absl::Status FillNonce(absl::Span<uint8_t> out) const override {
-    return thread_nonces.Take(out);
-  }
+  absl::Status FillNonce(absl::Span<uint8_t> out) const override { return thread_nonces.Take(out); }
 };
 
 }  // namespace
 
 const RandomSource& RandomSource::System() {
   static const auto* const source = [] {
-    // A child of fork(2) must not use what its parent has drawn.
-    pthread_atfork(nullptr, nullptr, [] { thread_nonces.Forget(); });
+    // A child of fork(2) must not use what its parent has drawn. (One of clone(2) alone does not
+    // come by here; kekd and kekctl make none.)
+    if (pthread_atfork(nullptr, nullptr, [] { thread_nonces.Forget(); }) != 0) abort();
     return new LibcryptoRandomSource;
   }();
   return *source;

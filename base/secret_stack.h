@@ -6,9 +6,9 @@
 
 namespace kekd {
 
-// Runs `function` to its end on another thread, whose stack is locked, not dumped, and wiped then:
-// for what libcrypto does at length with a secret and leaves on its stack. Where there is no such
-// stack to be had, it runs here.
+// Runs `function` to its end on another thread, whose stack is locked as far as the limit of
+// locked memory allows, not dumped, and wiped then: for what libcrypto does at length with a secret
+// and leaves on its stack. Where no such thread is to be had, it runs here.
 void RunOnSecretStack(absl::FunctionRef<void()> function);
 
 }  // namespace kekd

@@ -350,8 +350,12 @@ class ConnectionAcceptor::Loop final {
     Forget(it);
     if (listener.adopted.load() >= kMaxConnections) {
       const auto victim = Victim(listener, credentials, Stage::kAdopted);
-      Refuse(listener, absl::StrCat("there are ", kMaxConnections, " connections already"));
-      if (victim == peers_.end()) return;
+      if (victim == peers_.end()) {
+        Refuse(listener, absl::StrCat("there are ", kMaxConnections, " connections already"));
+        return;
+      }
+      Refuse(listener, absl::StrCat("pid ", victim->second.credentials.pid, " has too many; pid ",
+                                    credentials.pid, " gets its place"));
       victim->second.leaving = true;
       shutdown(victim->second.fd.get(), SHUT_RDWR);
     }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Keeps docs/upstream-cases.md, our tests and the Kubernetes project's own in step.
 
-The client code is of the API server's version. Each row's tests exist; each of our tests that has an upstream name is in a row; no name is in two; a row without a test says
-why. And, where Go has upstream's sources, every test of theirs is in a row, and no row is about a test that they do not have.
+The client code is of the API server's version. Each row's tests exist; each of our tests that has an upstream name is in
+a row; no name is in two; a row without a test says why. And, where Go has upstream's sources, every test of theirs is in a row, and no row is about a test that they do not have.
 """
 
 import pathlib
@@ -87,7 +87,8 @@ def problems():
         yield f"{test} in {place} is in no row"
     theirs = upstream_tests()
     if theirs is None:
-        print("NOTE: upstream's sources cannot be had here (reason above): whether all of their tests are in the page is NOT CHECKED")
+        print("NOTE: upstream's sources cannot be had here (reason above): whether all of their tests are in the page is "
+              "NOT CHECKED")
         return
     for name in sorted(theirs - names):
         yield f"upstream's {name} is in no row"

@@ -78,7 +78,8 @@ class EncryptAll(ClusterTestCase):
 
     def test_3_EncryptSupportedForAllResourceTypes(self):
         """Of each of the three servers: the object opens with the API server's code, past the API server."""
-        for key in ("pods/default/pod1", "configmaps/default/cm1", f"apiextensions.k8s.io/customresourcedefinitions/{custom_resource.RESOURCE}",
+        for key in ("pods/default/pod1", "configmaps/default/cm1",
+                    f"apiextensions.k8s.io/customresourcedefinitions/{custom_resource.RESOURCE}",
                     f"{custom_resource.GROUP}/widgets/default/one", "apiregistration.k8s.io/apiservices/as2.foo.com"):
             with self.subTest(key):
                 self.assertTrue(self.cluster.etcd.raw_value(f"/registry/{key}").startswith(PREFIX))

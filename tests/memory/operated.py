@@ -131,7 +131,8 @@ class Operated(memory_case.MemoryTestCase):
 
     def test_while_a_key_is_derived_from_a_passphrase(self):
         self.kekctl("keyring", "init")
-        kekctl = subprocess.Popen([BIN / "kekctl", "--config", self.config, "keyring", "wrap", "add", "--passphrase-file", self.passphrase],
+        kekctl = subprocess.Popen([BIN / "kekctl", "--config", self.config, "keyring", "wrap", "add",
+                                   "--passphrase-file", self.passphrase],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, preexec_fn=self.before)
         self.addCleanup(kekctl.wait)
         self.addCleanup(kekctl.kill)
