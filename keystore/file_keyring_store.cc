@@ -176,7 +176,7 @@ absl::Status FileKeyringStore::MakeDurable(const Keyring& keyring,
   const std::string path = RecordPath(options_);
   KEKD_ASSIGN_OR_RETURN(const std::string bytes, EncodeRecord(keyring, *ring_key_->Get()));
   KEKD_ASSIGN_OR_RETURN(const FileInfo before, fs.GetInfo(path));
-  const absl::Status replaced = ReplaceFileDurably(fs, path, AsBytes(bytes), file_options);
+  absl::Status replaced = ReplaceFileDurably(fs, path, AsBytes(bytes), file_options);
   if (replaced.ok()) return replaced;
   // A disk that is full is no reason not to serve what is there, if no sync of its name failed.
   const absl::StatusOr<FileInfo> after = fs.GetInfo(path);

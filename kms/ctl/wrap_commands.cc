@@ -24,6 +24,7 @@
 #include "keystore/key_file.h"
 #include "keystore/ring_key_wrapper.h"
 #include "kms/admin_view/keyring_view.h"
+#include "kms/config/exit_code.h"
 #include "kms/ctl/apply_transition.h"
 #include "kms/ctl/commands.h"
 #include "kms/ctl/json_output.h"
@@ -91,13 +92,18 @@ std::vector<std::unique_ptr<RingKeyWrapper>> AllWrappers(const CommandContext& c
   return MakeWrappers(*context.fs, all, new_wrap);
 }
 
-// The first wrapper that opens the wrap; null if none does.
+// The first wrapper that opens the wrap; null if none does. `unread` tells then why it is not known
+// of one whether it would: what it needs could not be read.
 const RingKeyWrapper* FindOpener(const Wrap& wrap,
                                  const std::vector<std::unique_ptr<RingKeyWrapper>>& wrappers,
-                                 const RingIdentity& identity) {
+                                 const RingIdentity& identity, absl::Status& unread) {
   for (const std::unique_ptr<RingKeyWrapper>& wrapper : wrappers) {
     if (wrapper->type() != wrap.type) continue;
-    if (wrapper->UnwrapRingKey(wrap, identity, RandomSource::System()).ok()) return wrapper.get();
+    const absl::Status opened =
+        wrapper->UnwrapRingKey(wrap, identity, RandomSource::System()).status();
+    if (opened.ok()) return wrapper.get();
+    const ExitCode code = ExitCodeOf(opened);
+    if (code == kExitFailure || code == kExitPermission) unread.Update(opened);
   }
   return nullptr;
 }
@@ -131,13 +137,16 @@ absl::StatusOr<std::vector<Wrap>> Rewrap(const CommandContext& context, const Ri
   const std::vector<uint32_t>& removed = verb.numbers;
   std::vector<Wrap> wraps;
   std::vector<std::string> closed;
+  absl::Status failure;
   for (const Wrap& wrap : keyring.ring_key_wraps()) {
     if (std::find(removed.begin(), removed.end(), wrap.number) != removed.end()) continue;
     NewWrap same;  // a passphrase stays under the function that was chosen for it
     if (wrap.kdf.has_value()) same.kdf = wrap.kdf->function;
     const auto wrappers = AllWrappers(context, *ring.config, verb.also, same);
-    const RingKeyWrapper* const opener = FindOpener(wrap, wrappers, keyring.identity());
+    absl::Status unread;
+    const RingKeyWrapper* const opener = FindOpener(wrap, wrappers, keyring.identity(), unread);
     if (opener == nullptr) {
+      failure.Update(unread);
       closed.push_back(NameOf(wrap));
       continue;
     }
@@ -148,11 +157,13 @@ absl::StatusOr<std::vector<Wrap>> Rewrap(const CommandContext& context, const Ri
     wraps.push_back(std::move(again));
   }
   if (closed.empty()) return wraps;
-  return absl::FailedPreconditionError(absl::StrCat(
+  const std::string refusal = absl::StrCat(
       "nothing was changed: ", absl::StrJoin(closed, ", "),
       closed.size() == 1 ? " stays and would have" : " stay and would have",
       " to be made anew, and nothing that was given opens it; give what does (--key-file, "
-      "--passphrase-prompt, …), or remove it too"));
+      "--passphrase-prompt, …), or remove it too");
+  if (!failure.ok()) return WithContext(failure, refusal);
+  return absl::FailedPreconditionError(refusal);
 }
 
 absl::Status CheckRemovable(const Keyring& keyring, const std::vector<uint32_t>& numbers) {
@@ -285,6 +296,7 @@ absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
   KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
                         ApplyTransition(context, replace, ring.keyring->generation()));
   std::vector<std::string> names;
+  names.reserve(verb.numbers.size());
   for (const uint32_t number : verb.numbers)
     names.push_back(NameOf(*ring.keyring->FindWrap(number)));
   std::string text = absl::StrCat(
