@@ -100,9 +100,7 @@ bool FrameGuard::MayRead(Time now) {
 }
 
 void FrameGuard::OnHeaderBlock(const FrameHeader& frame, Time now) {
-  if (frame.type == kContinuation) {
-    Spend(now);
-  } else if (frame.stream > last_stream_) {
+  if (frame.type == kHeaders && frame.stream > last_stream_) {
     last_stream_ = frame.stream;
     if (streams_.empty()) progress_ = now;
     streams_.emplace(frame.stream, Stream{});
@@ -112,7 +110,7 @@ void FrameGuard::OnHeaderBlock(const FrameHeader& frame, Time now) {
     totals_.streams.fetch_add(1, std::memory_order_relaxed);
     totals_.unfinished.fetch_add(1, std::memory_order_relaxed);
   } else {
-    Spend(now);  // trailers: a call has none
+    Spend(now);  // a continuation, or trailers, which a call has none of
   }
   header_block_ += frame.size;
   if (header_block_ > kMaxHeaderBlock) offence_ = "it sends a header block that is too large";

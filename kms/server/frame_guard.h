@@ -78,7 +78,7 @@ class FrameGuard final {
   static constexpr double kResetsPerSecond = 10000;
   static constexpr double kFewResets = 100;
   static constexpr double kFewResetsPerSecond = 10;
-  static constexpr size_t kMaxHeaderBlock = 32 * 1024;
+  static constexpr size_t kMaxHeaderBlock = size_t{32} * 1024;
   // Calls at once on a connection, as gRPC tells the client; it may have begun twice as many before
   // it has heard that. A stream takes gRPC some 14 kB, and a connection may begin all of them
   // before it sends the rest of any.

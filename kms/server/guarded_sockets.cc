@@ -13,7 +13,8 @@
 #include <deque>
 #include <utility>
 
-// What the linker makes of recvmsg and sendmsg where it is told to wrap them.
+// What the linker makes of recvmsg and sendmsg where it is told to wrap them: its names.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 ssize_t __real_recvmsg(int fd, msghdr* message, int flags);
 ssize_t __real_sendmsg(int fd, const msghdr* message, int flags);
@@ -25,6 +26,7 @@ ssize_t __wrap_sendmsg(int fd, const msghdr* message, int flags) {
   return kekd::GuardedSockets::Instance().Send(fd, message, flags);
 }
 }
+// NOLINTEND(bugprone-reserved-identifier)
 
 namespace kekd {
 namespace {

@@ -29,7 +29,7 @@ namespace kekd {
 class GuardedSockets final {
  public:
   // How much is read of one connection before the others have their turn.
-  static constexpr size_t kTurnBytes = 8 * 1024;
+  static constexpr size_t kTurnBytes = size_t{8} * 1024;
 
   static GuardedSockets& Instance();
 
