@@ -201,8 +201,10 @@ ssize_t GuardedSockets::Receive(int fd, msghdr* message, int flags) {
   }
   socket->turn += static_cast<size_t>(n);
   if (socket->NoteRead(static_cast<size_t>(n), now)) last_unread_.store(now);
+  FrameGuard* const guard =
+      &socket->guard;  // not by way of the socket, whose lock a lambda can't show
   ForEachPiece(shorter, static_cast<size_t>(n),
-               [&](ByteView piece) { socket->guard.Received(piece, now); });
+               [&](ByteView piece) { guard->Received(piece, now); });
   const absl::string_view verdict = socket->guard.Verdict(now);
   if (verdict.empty()) return n;
   socket->reason.assign(verdict.data(), verdict.size());
@@ -220,8 +222,9 @@ ssize_t GuardedSockets::Send(int fd, const msghdr* message, int flags) {
   MutexLock lock(&socket->mu);
   if (!socket->ended) {
     const Clock::time_point now = Clock::now();
+    FrameGuard* const guard = &socket->guard;
     ForEachPiece(*message, static_cast<size_t>(n),
-                 [&](ByteView piece) { socket->guard.Sent(piece, now); });
+                 [&](ByteView piece) { guard->Sent(piece, now); });
   }
   errno = error;
   return n;
