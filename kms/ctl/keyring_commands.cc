@@ -56,7 +56,11 @@ std::string CureOf(const VerifyReport& report) {
                         is_missing ? "" : absl::StrCat(MoveAside(current.path), " && "), "cp -p ",
                         good->path, " ", current.path, "' puts it back");
   }
-  if (current.is_whole && good != report.copies.end() && *good->generation > *current.generation) {
+  // Not where the operator has accepted the earlier one: that ring is good.
+  const bool was_rolled_back = current.is_whole && !current.status.ok() &&
+                               good != report.copies.end() &&
+                               *good->generation > *current.generation;
+  if (was_rolled_back) {
     return absl::StrCat("a later copy is ", good->path, "; with kekd stopped, 'cp -p ", good->path,
                         " ", current.path, "' puts it back");
   }

@@ -57,7 +57,8 @@ class UnaryMethod final : public AsyncMethod {
       if (method.wiper_ != nullptr) method.wiper_(request);
       writer.FinishWithError(
           grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
-                       "there are more calls than can be answered before their deadlines"),
+                       "there are more calls than can be answered before their deadlines; 'kekctl "
+                       "status' counts them: see what takes the CPU, or calls without need"),
           this);
     }
 

@@ -33,6 +33,19 @@ class Suite:
             self.courses[name] = Course(self.ring, change, f"{self.folder}/base", f"{self.folder}/keep {name}")
         return self.courses[name]
 
+    def at_calls(self, change, what, stride, interrupt):
+        """Makes the change once for each n-th of its calls. interrupt(at) tells whether it came to that call, where, and how
+        kekctl ended."""
+        course = self.course(change)
+        at, points, reached = 1 - stride, 0, True
+        while reached:
+            at += stride
+            course.begin()
+            reached, where, run = interrupt(at, course)
+            points += reached
+            check_after(self, f"{what}, {where}", course, run)
+        self.report(what, points)
+
     def report(self, what, points):
         self.points += points
         print(f"{what}: {points} {self.what}")
@@ -84,66 +97,54 @@ def check_after(suite, where, course, run, more_keys=0, after_error=False):
         suite.fault(f"{where}: {type(error).__name__} {error}")
 
 
+def at_call(at, calls, reached):
+    return f"killed at call {at} ({calls[-1] if reached else 'none'})"
+
+
 def offline(suite, ring, stride):
     """kekctl is killed at each of its calls while it works on the files."""
+    def kill(at, course):
+        run = ring.traced(at, "kill", *course.arguments)
+        where = at_call(at, run.calls, run.reached)
+        if run.reached != (run.code == 137):
+            suite.fault(f"{course.change.name}, {where}: exit code {run.code}: {run.err}")
+        return run.reached, where, run
+
     for change in CHANGES:
-        course = suite.course(change)
-        at, points, reached = 1 - stride, 0, True
-        while reached:
-            at += stride
-            course.begin()
-            run = ring.traced(at, "kill", *course.arguments)
-            reached = run.reached
-            where = f"{change.name}, killed at call {at} ({run.calls[-1] if reached else 'none'})"
-            if reached != (run.code == 137):
-                suite.fault(f"{where}: exit code {run.code}: {run.err}")
-            points += reached
-            check_after(suite, where, course, run)
-        suite.report(change.name, points)
+        suite.at_calls(change, change.name, stride, kill)
 
 
 def kekd_killed(suite, ring, stride):
     """kekd is killed at each of its calls while it carries out what kekctl asks it for."""
+    def kill(at, course):
+        kekd = ring.start_traced_kekd(at, "kill", "--sockets")
+        run = ring.run(*course.arguments)
+        ring.stop_traced(kekd)
+        calls, reached = ring.read_report()
+        where = at_call(at, calls, reached)
+        name = course.change.name
+        if run.code != 0 and (run.code != 4 or not run.err) and name != "backup":
+            suite.fault(f"{name} by kekd, {where}: kekctl's exit code {run.code}: {run.err}")
+        return reached, where, run
+
     for change in CHANGES:
-        if not change.online:
-            continue
-        course = suite.course(change)
-        at, points, reached = 1 - stride, 0, True
-        while reached:
-            at += stride
-            course.begin()
-            kekd = ring.start_traced_kekd(at, "kill", "--sockets")
-            run = ring.run(*course.arguments)
-            ring.stop_traced(kekd)
-            calls, reached = ring.read_report()
-            where = f"{change.name} by kekd, killed at call {at} ({calls[-1] if reached else 'none'})"
-            if run.code != 0 and (run.code != 4 or not run.err) and change.name != "backup":
-                suite.fault(f"{where}: kekctl's exit code {run.code}: {run.err}")
-            points += reached
-            check_after(suite, where, course, run)
-        suite.report(f"{change.name} by kekd", points)
+        if change.online:
+            suite.at_calls(change, f"{change.name} by kekd", stride, kill)
 
 
 def kekctl_killed(suite, ring, stride):
     """kekctl is killed at each of its calls while kekd carries out what it has asked for, or not."""
+    def kill(at, course):
+        kekd = ring.start_kekd()
+        run = ring.traced(at, "kill", *course.arguments, options=("--sockets",))
+        # It answers the next only when it is done with what it was asked for.
+        ring.must("key", "list")
+        stop(kekd)
+        return run.reached, at_call(at, run.calls, run.reached), run
+
     for change in CHANGES:
-        if not change.online:
-            continue
-        course = suite.course(change)
-        at, points, reached = 1 - stride, 0, True
-        while reached:
-            at += stride
-            course.begin()
-            kekd = ring.start_kekd()
-            run = ring.traced(at, "kill", *course.arguments, options=("--sockets",))
-            # It answers the next only when it is done with what it was asked for.
-            ring.must("key", "list")
-            stop(kekd)
-            reached = run.reached
-            where = f"{change.name} by kekd, kekctl killed at call {at} ({run.calls[-1] if reached else 'none'})"
-            points += reached
-            check_after(suite, where, course, run)
-        suite.report(f"{change.name} by kekd, kekctl killed", points)
+        if change.online:
+            suite.at_calls(change, f"{change.name} by kekd, kekctl killed", stride, kill)
 
 
 def main():

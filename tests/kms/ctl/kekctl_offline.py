@@ -182,6 +182,8 @@ class Offline(KekctlTestCase):
         self.refused(3, "keyring", "accept-rollback", "--generation", "2")
         self.assertIn("generation 1", self.kekctl("keyring", "accept-rollback", "--generation", "1"))
         self.assertEqual(self.states(), {1: "active"})
+        # What was accepted is good: nothing tells to undo it.
+        self.assertNotIn("puts it back", self.run_kekctl("keyring", "verify").stderr)
         self.kekctl("key", "create")
         self.assertEqual(self.kekctl_json("key", "list")["generation"], 3)
 

@@ -106,6 +106,7 @@ TEST_F(FrameGuardTest, NeverEndsAClientForCallsThatItTakesBackUnanswered) {
     Call(stream);
     Receive(Frame(kReset, 0, stream, 4));
     ASSERT_EQ(Verdict(), "") << i;
+    ASSERT_TRUE(guard_->MayRead(now_)) << i;
   }
 }
 
