@@ -13,9 +13,10 @@ import unittest
 import http2
 from http2 import CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, \
     WINDOW_UPDATE, Peer, frame
-from measured import LONG, MeasuredTestCase
+from measured import LONG, MeasuredTestCase, is_sanitized
 
 SECONDS = 10 if LONG else 1.5
+UNTIL_CUT = 60  # seconds; only a machine without a moment for kekd needs them
 HEADER_BLOCK = http2.request_headers("Decrypt")
 BODY = http2.message(http2.decrypt_request(b"x" * 78, "e2e.1.00112233445566778899aabbccddeeff"))
 CANCEL = struct.pack(">I", 8)
@@ -32,13 +33,13 @@ def swallow(peer):
 
 class FloodTest(MeasuredTestCase):
 
-    def flood(self, make, connections=1, read=True, cut=None):
-        """Each connection sends what make(peer) makes, again and again, and is cut off or not, if that is to be said."""
+    def flood(self, make, connections=1, read=True, cut=False):
+        """Each connection sends what make(peer) makes, again and again, for SECONDS, or until it is cut off."""
         what = self.id().rpartition(".")[2]
         with self.witness(what):
             time.sleep(0.1)
-            peers = [Peer(self.kekd.socket, timeout=1) for _ in range(connections)]
-            until = time.monotonic() + SECONDS
+            peers = [Peer(self.kekd.socket, timeout=UNTIL_CUT if cut else 1) for _ in range(connections)]
+            until = time.monotonic() + (UNTIL_CUT if cut else SECONDS)
 
             def attack(peer):
                 try:
@@ -54,8 +55,8 @@ class FloodTest(MeasuredTestCase):
                 thread.start()
             for thread in threads[:connections]:
                 thread.join()
-            if cut is not None:
-                self.assertEqual(all(peer.closed for peer in peers), cut)
+            if cut:
+                self.assertTrue(all(peer.closed for peer in peers))
             for peer in peers:
                 peer.close()
         self.assert_back_to_normal(what)
@@ -122,13 +123,13 @@ class FloodTest(MeasuredTestCase):
         self.flood(parts, connections=4)
 
     def streams_without_data(self, what, streams):
-        """Sixty clients begin calls, end none of them, and make a whole one now and then."""
+        """Many clients begin calls, end none of them, and make a whole one now and then."""
         with self.witness(what):
-            peers = [Peer(self.kekd.socket, timeout=0.2) for _ in range(60)]
+            peers = [Peer(self.kekd.socket, timeout=0.2) for _ in range(20 if is_sanitized() else 60)]
             begun = time.monotonic()
             for peer in peers:
                 peer.send(b"".join(frame(HEADERS, END_HEADERS, peer.stream(), HEADER_BLOCK) for _ in range(streams)))
-            while not all(peer.closed for peer in peers) and time.monotonic() < begun + 40:
+            while not all(peer.closed for peer in peers) and time.monotonic() < begun + UNTIL_CUT:
                 time.sleep(1)
                 for peer in peers:
                     peer.send(frame(HEADERS, END_HEADERS, (stream := peer.stream()), HEADER_BLOCK)

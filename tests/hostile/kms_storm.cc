@@ -179,6 +179,7 @@ int Storm(const std::string& socket, size_t connection_count, size_t calls, size
   for (size_t i = 0; i < connection_count; ++i) {
     connections.push_back(std::make_unique<StormConnection>(socket, kTimeout));
     all.push_back(connections.back().get());
+    all.back()->Advance();  // kekd waits for the preface no longer than for 2 s
   }
   std::vector<StormCall> storm(calls);
   printf("{");

@@ -96,8 +96,8 @@ class MeasuredTestCase(unittest.TestCase):
         return after
 
     @contextlib.contextmanager
-    def witness(self, what, bound=1.0):
-        """A client that calls Status and Encrypt one after the other: none of its calls fails or takes long."""
+    def witness(self, what):
+        """A client that calls Status and Encrypt one after the other: each is answered within kube-apiserver's 3 s."""
         command = [parts.program("kms_storm"), self.kekd.socket, "watch"]
         with subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True) as process:
@@ -111,6 +111,3 @@ class MeasuredTestCase(unittest.TestCase):
         print(f"{what}: Status {report['status']}, Encrypt {report['encrypt']} (ms)", flush=True)
         self.assertEqual(report["witness_failed"], 0, err[-500:])
         self.assertGreater(report["status"]["n"], 0)
-        # The bound is not for performance but for "was served": generous, and wider where everything is slow.
-        allowed = bound * 1000 * (5 if is_sanitized() else 1)
-        self.assertLess(max(report["status"]["max"], report["encrypt"]["max"]), allowed, report)

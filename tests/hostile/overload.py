@@ -42,11 +42,15 @@ class OverloadTest(MeasuredTestCase):
         self.assertLessEqual(set(report["codes"]), {"0", DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED})
         return report
 
-    def assert_witness_served(self, report, millis):
+    def assert_witness_served(self, report):
+        """Each call beside the storm was answered within its 3 s."""
         self.assertEqual(report["witness_failed"], 0)
         for method in ("status", "encrypt"):
             self.assertGreater(report[method]["n"], 0)
-            self.assertLess(report[method]["max"], millis, method)
+
+    def assert_mostly_in_time(self, report):
+        """How many are late tells more of the machine than of kekd; without admission by deadline nearly all of them are."""
+        self.assertLess(report["late"], report["answered"]["n"] / 2)
 
     def test_cold_start(self):
         """What kekd can do in time it does: ten thousand seeds at once."""
@@ -57,7 +61,7 @@ class OverloadTest(MeasuredTestCase):
                 self.assertEqual(report["late"], 0)
                 if not is_sanitized():
                     self.assertEqual(report["codes"], {"0": calls})
-                self.assert_witness_served(report, 3000)
+                self.assert_witness_served(report)
         self.assert_back_to_normal("cold start")
 
     @unittest.skipIf(is_sanitized(), "slow enough by itself")
@@ -66,9 +70,9 @@ class OverloadTest(MeasuredTestCase):
             report = self.storm(connections, 100000, 1000)
             # Some time passes between kekd's answer and the client's look at it.
             self.assertLess(report["answered"]["max"], 5000)
-            self.assertLess(report["late"], 5000)
+            self.assert_mostly_in_time(report)
             self.assertGreater(report["answered"]["n"], 1000)
-            self.assert_witness_served(report, 3000)
+            self.assert_witness_served(report)
         self.assert_back_to_normal("beyond capacity")
 
     @unittest.skipIf(is_sanitized(), "slow enough by itself")
@@ -85,7 +89,7 @@ class OverloadTest(MeasuredTestCase):
             subprocess.run(["taskset", "-a", "-p", "-c", f"0-{os.cpu_count() - 1}", str(self.pid)], check=True,
                            capture_output=True)
         self.assertLess(report["answered"]["max"], 5000)
-        self.assertLess(report["late"], 1500)
+        self.assert_mostly_in_time(report)
         self.assertEqual(report["witness_failed"], 0)
         self.assert_back_to_normal("slow machine")
 

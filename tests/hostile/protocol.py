@@ -224,7 +224,7 @@ class FewDescriptorsTest(MeasuredTestCase):
     descriptor_limit = 64
 
     def test_out_of_descriptors(self):
-        with self.witness("out of descriptors", bound=5.0):
+        with self.witness("out of descriptors"):
             hoard = []
             for path in (self.kekd.socket, str(self.kekd.folder / "admin.sock")):
                 for _ in range(64):

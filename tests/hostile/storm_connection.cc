@@ -18,6 +18,10 @@ namespace kekd::testing {
 namespace {
 
 constexpr size_t kWriteAhead = 2048;
+// Until the server has said how many streams there may be, as grpc-go does it.
+constexpr uint32_t kStreamsUntilTold = 100;
+// Whatever the server allows.
+constexpr uint32_t kMostStreams = 100000;
 
 UniqueFd ConnectTo(const std::string& socket_path) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -77,6 +81,15 @@ struct StormConnection::Callbacks {
     return 0;
   }
 
+  static int OnFrame(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) {
+    if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+      static_cast<StormConnection*>(user_data)->most_streams_ = std::min(
+          kMostStreams,
+          nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS));
+    }
+    return 0;
+  }
+
   static ssize_t ReadRequest(nghttp2_session* /*session*/, int32_t /*stream*/, uint8_t* buffer,
                              size_t size, uint32_t* flags, nghttp2_data_source* source,
                              void* /*user_data*/) {
@@ -90,12 +103,13 @@ struct StormConnection::Callbacks {
 };
 
 StormConnection::StormConnection(const std::string& socket_path, std::chrono::milliseconds timeout)
-    : fd_(ConnectTo(socket_path)), timeout_(timeout) {
+    : fd_(ConnectTo(socket_path)), timeout_(timeout), most_streams_(kStreamsUntilTold) {
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, &Callbacks::OnHeader);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, &Callbacks::OnData);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, &Callbacks::OnClose);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, &Callbacks::OnFrame);
   nghttp2_session* session = nullptr;
   nghttp2_session_client_new(&session, callbacks, this);
   nghttp2_session_callbacks_del(callbacks);
@@ -147,9 +161,7 @@ void StormConnection::Write() {
         out_.append(reinterpret_cast<const char*>(frame), static_cast<size_t>(n));
         continue;
       }
-      const size_t most = nghttp2_session_get_remote_settings(
-          session_.get(), NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-      if (dead_ || waiting_.empty() || in_flight_ >= std::min<size_t>(most, 100000)) break;
+      if (dead_ || waiting_.empty() || in_flight_ >= most_streams_) break;
       StormCall* const call = waiting_.front();
       waiting_.pop_front();
       Submit(call);

@@ -65,6 +65,7 @@ class StormConnection final {
   const std::chrono::milliseconds timeout_;
   std::unique_ptr<nghttp2_session, SessionDeleter> session_;
   std::deque<StormCall*> waiting_;  // for a stream
+  uint32_t most_streams_;
   size_t in_flight_ = 0;
   std::string out_;
   bool dead_ = false;
