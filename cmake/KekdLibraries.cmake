@@ -62,6 +62,16 @@ target_link_libraries(kekd_crypto INTERFACE OpenSSL::Crypto)
 add_library(kekd_spdlog INTERFACE)
 target_link_libraries(kekd_spdlog INTERFACE spdlog::spdlog)
 
+# p11-kit's header of Cryptoki 2.40 and its parser of PKCS#11 URIs.
+find_path(KEKD_P11_KIT_INCLUDE p11-kit/uri.h PATH_SUFFIXES p11-kit-1 REQUIRED)
+find_library(KEKD_P11_KIT_LIBRARY p11-kit REQUIRED)
+add_library(kekd_p11_kit INTERFACE)
+target_include_directories(kekd_p11_kit SYSTEM INTERFACE "${KEKD_P11_KIT_INCLUDE}")
+target_link_libraries(kekd_p11_kit INTERFACE "${KEKD_P11_KIT_LIBRARY}")
+# For the module's side: no code of p11-kit, its header only.
+add_library(kekd_cryptoki INTERFACE)
+target_include_directories(kekd_cryptoki SYSTEM INTERFACE "${KEKD_P11_KIT_INCLUDE}")
+
 find_package(GTest)
 find_package(benchmark)
 if(GTest_FOUND)

@@ -1,0 +1,24 @@
+// Keys on a PKCS#11 token.
+#ifndef KEKD_HSM_PKCS11_KEY_BACKEND_H_
+#define KEKD_HSM_PKCS11_KEY_BACKEND_H_
+
+#include <memory>
+
+#include "absl/strings/string_view.h"
+#include "base/random_source.h"
+#include "hsm/token_client.h"
+#include "keystore/key_backend.h"
+
+namespace kekd {
+
+inline constexpr absl::string_view kPkcs11Backend = "pkcs11";
+
+// Custody `device`: the key is made on the token, never leaves it, and every operation goes there
+// (AES-256-GCM). New keys are labelled "kekd-<keyring>-<version>" with a random CKA_ID. `random`
+// outlives it.
+std::unique_ptr<KeyBackend> CreatePkcs11KeyBackend(std::shared_ptr<TokenClient> token,
+                                                   const RandomSource& random);
+
+}  // namespace kekd
+
+#endif  // KEKD_HSM_PKCS11_KEY_BACKEND_H_

@@ -1,0 +1,45 @@
+// What the keyring's record says of a key on a token.
+#ifndef KEKD_HSM_TOKEN_KEY_REFERENCE_H_
+#define KEKD_HSM_TOKEN_KEY_REFERENCE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hsm/token/token_uri.h"
+
+namespace kekd {
+
+// Who makes the initialisation vector of AES-GCM (NIST SP 800-38D, section 8.2). Found out by a
+// round trip when the key is made or adopted, never assumed by vendor.
+enum class GcmIv : uint8_t {
+  kCaller = 1,  // 12 bytes of ours
+  kToken = 2,   // the token makes it and writes it into the parameter's 12 bytes (AWS CloudHSM)
+  kTokenAppended =
+      3,  // the token makes 16 bytes and appends them after the tag (Luna in FIPS mode)
+};
+
+// KeyReference is KeyMaterial::key_reference of a key on a token: an RFC 7512 URI of the key and of
+// the token that it was made on, with how it is used and why as vendor attributes:
+//
+//   pkcs11:token=prod;serial=0a1b;object=kekd-prod-3;id=%01%02…?x-kekd-iv=caller
+//   …?x-kekd-iv=token&x-kekd-iv-reason=CKR_MECHANISM_PARAM_INVALID
+//
+// The model and the serial are written down; opening a key asks for the label of the token and for
+// CKA_ID and CKA_LABEL of the key, not for the serial: a clone of the token is as good, and the
+// canary tells if it is not.
+struct KeyReference {
+  TokenSelector token;
+  KeySelector key;
+  GcmIv iv = GcmIv::kCaller;
+  std::string iv_reason;  // the CKR_… that ruled out the ways before it; empty for kCaller
+
+  // DataLoss if it is none that ToString has made.
+  static absl::StatusOr<KeyReference> Parse(absl::string_view text);
+  std::string ToString() const;
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_HSM_TOKEN_KEY_REFERENCE_H_

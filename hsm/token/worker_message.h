@@ -1,0 +1,139 @@
+// What kekd and its HSM worker say to each other.
+#ifndef KEKD_HSM_TOKEN_WORKER_MESSAGE_H_
+#define KEKD_HSM_TOKEN_WORKER_MESSAGE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/bytes.h"
+#include "base/secret_bytes.h"
+#include "hsm/token/key_reference.h"
+#include "hsm/token/token_uri.h"
+
+namespace kekd {
+
+// How the worker is to use its module. Sent once, before anything else.
+struct WorkerConfig {
+  std::string module_path;     // absolute
+  std::string init_arguments;  // CK_C_INITIALIZE_ARGS.pReserved (NSS softokn); empty for none
+  TokenSelector token;
+  std::string pin_file;             // absolute; empty: no login (a token without one)
+  std::optional<uid_t> file_owner;  // who may own it besides root and the worker's user
+  // The folder of what is remembered about PINs that failed (pin_log.h); absolute.
+  std::string pin_log_directory;
+  uint32_t sessions = 4;      // at most, besides the one that keeps the login
+  bool session_copy = false;  // work with a copy of the key in the session where the token lets us
+};
+
+enum class WorkerVerb : uint8_t {
+  kStart = 1,  // config -> token
+  kEncrypt,    // key, associated_data, secret (plaintext) -> bytes (nonce || ciphertext || tag)
+  kDecrypt,    // key, associated_data, bytes -> secret (plaintext)
+  kGenerate,   // new_key -> keys[0], reference
+  kAdopt,      // new_key (its selector and what is allowed) -> keys[0], reference
+  kDestroy,    // key -> ; OK if it is gone
+  kList,       // -> keys
+  kDescribe,   // -> token; reads CK_TOKEN_INFO anew
+  kProbe,      // -> ; a session answers and, if key is given, its round trip works
+  kMeasure,    // key, count -> measurements
+};
+
+// A key that is to be made or adopted.
+struct NewKey {
+  KeySelector selector;            // kGenerate: label and id of the new key
+  bool allow_extractable = false;  // kAdopt: take a key that could leave the token
+  bool modifiable = false;         // kGenerate: CKA_MODIFIABLE and CKA_COPYABLE, for session copies
+};
+
+// CK_TOKEN_INFO and what goes with it, for people and for `kekctl hsm`.
+struct TokenDescription {
+  TokenSelector token;
+  std::string module;         // CK_INFO: "library description version"
+  std::string cryptoki;       // "2.40"
+  std::string hardware;       // versions
+  uint64_t flags = 0;         // CKF_… of CK_TOKEN_INFO
+  int64_t max_sessions = -1;  // -1: not told; 0: no limit
+  int64_t open_sessions = -1;
+  std::string pin_state;  // "ok", "count low", "final try", "locked", "to be changed", "none"
+  // Why kekd does not log in, if it does not: a PIN that failed and has not changed since.
+  std::string pin_problem;
+  std::vector<std::string> mechanisms;  // those of interest, by name, as the module lists them
+};
+
+// One secret key on the token.
+struct KeyDescription {
+  KeySelector selector;
+  std::string type;  // "AES-256"
+  bool token = false, is_private = false, sensitive = false, always_sensitive = false,
+       extractable = false, never_extractable = false, modifiable = false, local = false,
+       encrypt = false, decrypt = false, wrap = false, unwrap = false;
+  // Empty, or why kekd would not use it: "it can be read out (CKA_EXTRACTABLE)", …
+  std::string problem;
+};
+
+struct WorkerRequest {
+  WorkerVerb verb = WorkerVerb::kDescribe;
+  absl::Duration timeout = absl::ZeroDuration();  // after that nobody waits for the answer
+  WorkerConfig config;
+  KeyReference key;
+  NewKey new_key;
+  uint32_t count = 0;
+  std::string associated_data;
+  std::string bytes;
+  SecretBytes secret;
+};
+
+// Median and 99th percentile of one function of the module, in nanoseconds.
+struct Measurement {
+  std::string what;  // "C_EncryptInit + C_Encrypt, 32 bytes"
+  uint64_t p50 = 0;
+  uint64_t p99 = 0;
+};
+
+struct WorkerResponse {
+  // OK; InvalidArgument: what was asked for is wrong (a ciphertext that does not authenticate);
+  // NotFound: no such key; FailedPrecondition: an operator has to do something (PIN,
+  // configuration); Unavailable: the token does not work now. The message names function and CK_RV.
+  absl::Status status;
+  // The module needs a fresh process: only a restart of the worker can help.
+  bool restart = false;
+  TokenDescription token;
+  std::vector<KeyDescription> keys;
+  std::string reference;  // KeyReference::ToString
+  std::vector<Measurement> measurements;
+  std::string bytes;
+  SecretBytes secret;
+};
+
+// A frame on the socket: its public and its secret part, each with its length (u32, big-endian)
+// before it. The secret part never lies outside locked memory in either process, and is 4 KiB at
+// most; the public part 8 MiB.
+struct WorkerFrame {
+  std::string fields;
+  SecretBytes secret;
+};
+
+// Consume their argument's secret. Fields that the verb does not name are not sent.
+WorkerFrame Encode(WorkerRequest request);
+WorkerFrame Encode(WorkerVerb verb, WorkerResponse response);
+// InvalidArgument for what Encode would not have made: the other side is not trusted to be sane (a
+// module may have overwritten its memory).
+absl::StatusOr<WorkerRequest> DecodeRequest(WorkerFrame frame);
+absl::StatusOr<WorkerResponse> DecodeResponse(WorkerVerb verb, WorkerFrame frame);
+
+// On a connected SOCK_STREAM. DeadlineExceeded after the deadline, by which a frame may have been
+// sent or received in part: the connection is of no more use. Unavailable if the other side is
+// gone, InvalidArgument for a frame that is too large. With absl::InfiniteFuture() they block.
+absl::Status SendFrame(int fd, const WorkerFrame& frame, absl::Time deadline);
+absl::StatusOr<WorkerFrame> ReceiveFrame(int fd, absl::Time deadline);
+
+}  // namespace kekd
+
+#endif  // KEKD_HSM_TOKEN_WORKER_MESSAGE_H_

@@ -1,0 +1,71 @@
+// A token, whatever becomes of its worker.
+#ifndef KEKD_HSM_TOKEN_CLIENT_H_
+#define KEKD_HSM_TOKEN_CLIENT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/mutex.h"
+#include "hsm/worker_process.h"
+
+namespace kekd {
+
+// TokenClient keeps a worker for one token: starts it with the first call, starts another when it
+// has died, hangs or asks for it, and repeats the call that this broke, once. Every request is
+// whole in itself (the worker finds its key by the reference and keeps the handle), so a new worker
+// needs nothing but the configuration. Starts that fail are spaced: at once, then 50 ms, 100 ms …
+// 500 ms; calls meanwhile fail at once with Unavailable and the reason. Thread-safe.
+class TokenClient final {
+ public:
+  static constexpr absl::Duration kFirstPause = absl::Milliseconds(50);
+  static constexpr absl::Duration kLongestPause = absl::Milliseconds(500);
+
+  // No worker is started before the first call.
+  explicit TokenClient(WorkerProcess::Options options) : options_(std::move(options)) {}
+
+  // nonce || ciphertext || tag. Errors as WorkerResponse::status and WorkerProcess::Call.
+  absl::StatusOr<std::string> Encrypt(const KeyReference& key, const SecretBytes& plaintext,
+                                      ByteView associated_data, absl::Time deadline);
+  absl::StatusOr<SecretBytes> Decrypt(const KeyReference& key, ByteView sealed,
+                                      ByteView associated_data, absl::Time deadline);
+  // Makes a key, checks its attributes and its round trip; a key that fails is destroyed again.
+  absl::StatusOr<KeyReference> Generate(const NewKey& key, absl::Time deadline);
+  absl::StatusOr<KeyReference> Adopt(const NewKey& key, absl::Time deadline);
+  absl::Status Destroy(const KeyReference& key, absl::Time deadline);
+  absl::StatusOr<std::vector<KeyDescription>> List(absl::Time deadline);
+  absl::StatusOr<TokenDescription> Describe(absl::Time deadline);
+  absl::Status Probe(absl::Time deadline);
+  absl::StatusOr<std::vector<Measurement>> Measure(const KeyReference& key, uint32_t count,
+                                                   absl::Time deadline);
+
+  struct Stats {
+    uint64_t starts = 0;   // of workers
+    pid_t pid = 0;         // of the one that lives; 0 if none does
+    std::string last_end;  // why the one before it ended
+  };
+  Stats GetStats() const;
+  const WorkerProcess::Options& options() const { return options_; }
+
+ private:
+  absl::StatusOr<WorkerResponse> Call(const WorkerRequest& request, absl::Time deadline);
+  absl::StatusOr<std::shared_ptr<WorkerProcess>> Worker(absl::Time deadline);
+
+  const WorkerProcess::Options options_;
+  mutable Mutex mu_;
+  CondVar started_;
+  bool starting_ ABSL_GUARDED_BY(mu_) = false;  // one thread starts, the others wait
+  std::shared_ptr<WorkerProcess> worker_ ABSL_GUARDED_BY(mu_);
+  absl::Status start_failure_ ABSL_GUARDED_BY(mu_);
+  absl::Duration pause_ ABSL_GUARDED_BY(mu_) = absl::ZeroDuration();
+  absl::Time next_start_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  Stats stats_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_HSM_TOKEN_CLIENT_H_
