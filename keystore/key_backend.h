@@ -27,6 +27,9 @@ class BackendKey {
  public:
   virtual ~BackendKey() = default;
   virtual Algorithm algorithm() const = 0;
+  // Whether Encrypt and Decrypt may wait for something outside this process: a device, a remote.
+  // Such calls are never made on a thread that others wait for. Always the same answer.
+  virtual bool MayBlock() const = 0;
   // nonce || ciphertext || tag of algorithm(), the nonce new each time.
   virtual absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext,
                                               ByteView associated_data,
@@ -34,6 +37,19 @@ class BackendKey {
   // InvalidArgument if `sealed` was not made under this key with this associated data.
   virtual absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
                                               absl::Time deadline) const = 0;
+};
+
+// KeyAdopter is the ability of a backend to take over a key that was made elsewhere. Thread-safe.
+class KeyAdopter {
+ public:
+  virtual ~KeyAdopter() = default;
+  // The material for the key that `reference` names in the backend's own words (a PKCS#11 URI, a
+  // key's name), such as OpenKey takes it for this spec. Nothing of the key is changed.
+  // InvalidArgument if the reference can't be read; NotFound if there is no such key;
+  // FailedPrecondition if there are several, or if the key is not fit: for another use, of another
+  // kind, or one that could leave the device unless `allow_extractable`.
+  virtual absl::StatusOr<KeyMaterial> AdoptKey(const KeySpec& spec, absl::string_view reference,
+                                               bool allow_extractable, absl::Time deadline) = 0;
 };
 
 // KeyBackend is a place where keys are kept: software, a PKCS#11 token, a cloud KMS. Thread-safe.
@@ -49,8 +65,8 @@ class KeyBackend {
   virtual Description Describe() const = 0;
   // Makes a new key. Nothing refers to it until a record that holds the material is committed.
   virtual absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time deadline) = 0;
-  // Opens a key that GenerateKey of this type of backend made for this spec. DataLoss if the
-  // material is damaged or was made for another spec; NotFound if the key is gone.
+  // Opens a key that GenerateKey or AdoptKey of this type of backend made for this spec. DataLoss
+  // if the material is damaged or was made for another spec; NotFound if the key is gone.
   virtual absl::StatusOr<std::shared_ptr<const BackendKey>> OpenKey(const KeySpec& spec,
                                                                     const KeyMaterial& material,
                                                                     absl::Time deadline) = 0;
@@ -59,6 +75,8 @@ class KeyBackend {
                                   absl::Time deadline) = 0;
   // Whether the backend can be reached and would work.
   virtual absl::Status Probe(absl::Time deadline) = 0;
+  // Null if the backend has not this ability. Lives as long as the backend.
+  virtual KeyAdopter* adopter() { return nullptr; }
 };
 
 // The backends of one ring by type.

@@ -14,6 +14,7 @@ class SoftwareKey final : public BackendKey {
   explicit SoftwareKey(std::unique_ptr<const Aead> aead) : aead_(std::move(aead)) {}
 
   Algorithm algorithm() const override { return aead_->algorithm(); }
+  bool MayBlock() const override { return false; }
 
   absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
                                       absl::Time /*deadline*/) const override {

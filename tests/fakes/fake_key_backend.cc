@@ -1,5 +1,6 @@
 #include "tests/fakes/fake_key_backend.h"
 
+#include <atomic>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -10,12 +11,30 @@
 namespace kekd::testing {
 
 using Call = FakeKeyBackend::Call;
+namespace {
+
+absl::StatusOr<std::shared_ptr<const Aead>> NewAead(const RandomSource& random) {
+  SecretBytes raw(kAes256KeyBytes);
+  KEKD_RETURN_IF_ERROR(random.Fill(raw.RevealMutable(SecretAccessToken())));
+  return CreateAead(Algorithm::kAes256Gcm, std::move(raw), random);
+}
+
+KeyMaterial MaterialOf(std::string reference) {
+  KeyMaterial material;
+  material.custody = Custody::kDevice;
+  material.algorithm = Algorithm::kAes256Gcm;
+  material.key_reference = std::move(reference);
+  return material;
+}
+
+}  // namespace
 
 class FakeKeyBackend::Device {
  public:
   struct StoredKey {
-    KeySpec spec;
+    std::optional<KeySpec> spec;  // none: made elsewhere
     std::shared_ptr<const Aead> aead;
+    bool extractable = false;
   };
 
   std::string Add(StoredKey key) {
@@ -33,6 +52,10 @@ class FakeKeyBackend::Device {
   void Remove(const std::string& reference) {
     MutexLock lock(&mu_);
     keys_.erase(reference);
+  }
+  int Count() const {
+    MutexLock lock(&mu_);
+    return static_cast<int>(keys_.size());
   }
 
  private:
@@ -72,6 +95,7 @@ struct FakeKeyBackend::Script {
     queues[call].push_back(std::move(step));
   }
 
+  std::atomic<bool> may_block{false};
   mutable Mutex mu;
   std::map<Call, std::deque<Step>> queues ABSL_GUARDED_BY(mu);
   std::map<Call, int> counts ABSL_GUARDED_BY(mu);
@@ -83,6 +107,7 @@ class FakeKeyBackend::Key final : public BackendKey {
       : device_(std::move(device)), script_(std::move(script)), reference_(std::move(reference)) {}
 
   Algorithm algorithm() const override { return Algorithm::kAes256Gcm; }
+  bool MayBlock() const override { return script_->may_block; }
 
   absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
                                       absl::Time deadline) const override {
@@ -147,21 +172,35 @@ int FakeKeyBackend::CallCount(Call call) const {
   return found == script_->counts.end() ? 0 : found->second;
 }
 
+void FakeKeyBackend::SetMayBlock(bool may_block) { script_->may_block = may_block; }
+
+int FakeKeyBackend::KeyCount() const { return device_->Count(); }
+
+std::string FakeKeyBackend::AddForeignKey(bool extractable) {
+  return device_->Add(
+      {.spec = std::nullopt, .aead = *NewAead(random_), .extractable = extractable});
+}
+
 KeyBackend::Description FakeKeyBackend::Describe() const {
   return {type_, "keys in the memory of a test"};
 }
 
 absl::StatusOr<KeyMaterial> FakeKeyBackend::GenerateKey(const KeySpec& spec, absl::Time deadline) {
   KEKD_RETURN_IF_ERROR(script_->Begin(Call::kGenerateKey, deadline).status());
-  SecretBytes raw(kAes256KeyBytes);
-  KEKD_RETURN_IF_ERROR(random_.Fill(raw.RevealMutable(SecretAccessToken())));
-  KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Aead> aead,
-                        CreateAead(Algorithm::kAes256Gcm, std::move(raw), random_));
-  KeyMaterial material;
-  material.custody = Custody::kDevice;
-  material.algorithm = Algorithm::kAes256Gcm;
-  material.key_reference = device_->Add({spec, std::move(aead)});
-  return material;
+  KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Aead> aead, NewAead(random_));
+  return MaterialOf(device_->Add({.spec = spec, .aead = std::move(aead)}));
+}
+
+absl::StatusOr<KeyMaterial> FakeKeyBackend::AdoptKey(const KeySpec& /*spec*/,
+                                                     absl::string_view reference,
+                                                     bool allow_extractable, absl::Time deadline) {
+  KEKD_RETURN_IF_ERROR(script_->Begin(Call::kAdoptKey, deadline).status());
+  const std::optional<Device::StoredKey> key = device_->Find(std::string(reference));
+  if (!key) return absl::NotFoundError(absl::StrCat(reference, " is not there"));
+  if (key->extractable && !allow_extractable) {
+    return absl::FailedPreconditionError(absl::StrCat(reference, " could leave the device"));
+  }
+  return MaterialOf(std::string(reference));
 }
 
 absl::StatusOr<std::shared_ptr<const BackendKey>> FakeKeyBackend::OpenKey(
@@ -169,7 +208,7 @@ absl::StatusOr<std::shared_ptr<const BackendKey>> FakeKeyBackend::OpenKey(
   KEKD_RETURN_IF_ERROR(script_->Begin(Call::kOpenKey, deadline).status());
   const std::optional<Device::StoredKey> key = device_->Find(material.key_reference);
   if (!key) return absl::NotFoundError(absl::StrCat(material.key_reference, " is not there"));
-  if (!(key->spec.ring == spec.ring) || key->spec.version != spec.version) {
+  if (key->spec && (!(key->spec->ring == spec.ring) || key->spec->version != spec.version)) {
     return absl::DataLossError(
         absl::StrCat(material.key_reference, " was made for another key version"));
   }

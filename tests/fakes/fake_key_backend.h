@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "base/mutex.h"
 #include "base/random_source.h"
 #include "keystore/key_backend.h"
@@ -21,9 +22,9 @@ namespace kekd::testing {
 // contract that every backend passes. On top of that a test can put failures into a queue per kind
 // of call. Keys lie in a Device, so that a second backend over the same one plays a restart.
 // Thread-safe.
-class FakeKeyBackend final : public KeyBackend {
+class FakeKeyBackend final : public KeyBackend, public KeyAdopter {
  public:
-  enum class Call { kGenerateKey, kOpenKey, kEncrypt, kDecrypt, kDestroyKey, kProbe };
+  enum class Call { kGenerateKey, kAdoptKey, kOpenKey, kEncrypt, kDecrypt, kDestroyKey, kProbe };
 
   class Device;
   static std::shared_ptr<Device> NewDevice();
@@ -42,6 +43,13 @@ class FakeKeyBackend final : public KeyBackend {
   void QueueWrongPlaintext();
   // How often a call was made, failed ones too.
   int CallCount(Call call) const;
+  // Whether the keys say that they may block. False until it is called: the test's own thread is
+  // fit for what a test does in an action.
+  void SetMayBlock(bool may_block);
+  // Puts a key onto the device that no backend made, for AdoptKey; its reference.
+  std::string AddForeignKey(bool extractable = false);
+  // How many keys lie on the device.
+  int KeyCount() const;
 
   Description Describe() const override;
   absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time deadline) override;
@@ -51,6 +59,9 @@ class FakeKeyBackend final : public KeyBackend {
   absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
                           absl::Time deadline) override;
   absl::Status Probe(absl::Time deadline) override;
+  KeyAdopter* adopter() override { return this; }
+  absl::StatusOr<KeyMaterial> AdoptKey(const KeySpec& spec, absl::string_view reference,
+                                       bool allow_extractable, absl::Time deadline) override;
 
  private:
   class Key;
