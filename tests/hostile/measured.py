@@ -33,11 +33,21 @@ class Usage:
         self.rss = int(status["VmRSS"].split()[0]) * 1024
         self.peak = int(status["VmHWM"].split()[0]) * 1024  # since reset_peak
         self.threads = int(status["Threads"])
-        self.descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+        links = [self._link(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+        # gRPC keeps the eventfds that its threads were woken by, one for each that ever waited beside others.
+        self.eventfds = links.count("anon_inode:[eventfd]")
+        self.descriptors = len(links) - self.eventfds
+
+    @staticmethod
+    def _link(path):
+        try:
+            return os.readlink(path)
+        except FileNotFoundError:  # closed meanwhile
+            return ""
 
     def __str__(self):
-        return (f"{self.rss / MIB:.1f} MiB (peak {self.peak / MIB:.1f}), {self.descriptors} descriptors, "
-                f"{self.threads} threads")
+        return (f"{self.rss / MIB:.1f} MiB (peak {self.peak / MIB:.1f}), {self.descriptors} descriptors and "
+                f"{self.eventfds} eventfds, {self.threads} threads")
 
 
 def reset_peak(pid):
@@ -88,6 +98,7 @@ class MeasuredTestCase(unittest.TestCase):
         self.assertLessEqual(after.descriptors, self.before.descriptors)
         # gRPC adds timer and event threads under load, up to a few for each processor.
         self.assertLessEqual(after.threads, self.before.threads + 4 * os.cpu_count())
+        self.assertLessEqual(after.eventfds, self.before.eventfds + 4 * os.cpu_count())
         self.assertLess(log, log_bytes, self.kekd.process.log_text(self.log_before)[-2000:])
         if not is_sanitized():
             self.assertLess(after.peak, peak_mib * MIB)
