@@ -35,9 +35,13 @@ struct KeyReference {
   GcmIv iv = GcmIv::kCaller;
   std::string iv_reason;  // the CKR_… that ruled out the ways before it; empty for kCaller
 
-  // DataLoss if it is none that ToString has made.
+  // DataLoss if it is none that ToString has made. Needs the library hsm_uri.
   static absl::StatusOr<KeyReference> Parse(absl::string_view text);
   std::string ToString() const;
+
+  friend bool operator==(const KeyReference& a, const KeyReference& b) {
+    return a.token == b.token && a.key == b.key && a.iv == b.iv && a.iv_reason == b.iv_reason;
+  }
 };
 
 }  // namespace kekd

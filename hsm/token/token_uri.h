@@ -35,19 +35,25 @@ struct KeySelector {
 };
 
 // A PKCS#11 URI (RFC 7512), parsed by p11-kit, with what p11-kit lets pass refused: attributes it
-// does not know, attributes that stand twice, pin-value (a secret in a configuration), a
-// pin-source that is a command, slot numbers, and types other than secret-key.
+// does not know, attributes that stand twice or are empty, pin-value (a secret in a configuration),
+// a pin-source that is a command, slot numbers, and types other than secret-key.
 struct TokenUri {
   TokenSelector token;
   KeySelector key;
   std::string module_path;  // absolute; empty if not given
   std::string pin_file;     // absolute, from "pin-source=file:/…" or "pin-source=/…"; or empty
 
-  // InvalidArgument that names the attribute and what to write instead.
+  // InvalidArgument that names the attribute and what to write instead; never its value, which may
+  // be a secret that went astray. Needs the library hsm_uri.
   static absl::StatusOr<TokenUri> Parse(absl::string_view text);
   // The same URI in one spelling: attributes in the order of this struct, only those that are set.
   std::string ToString() const;
 };
+
+// Appends `name`=`value` to a URI, after `separator` unless `uri` ends where its path or query
+// begins; nothing if the value is empty. The value percent-encoded, of CKA_ID ("id") every byte.
+void AppendUriAttribute(std::string& uri, char separator, absl::string_view name,
+                        absl::string_view value);
 
 }  // namespace kekd
 

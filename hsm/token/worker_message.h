@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -80,7 +81,8 @@ struct KeyDescription {
 
 struct WorkerRequest {
   WorkerVerb verb = WorkerVerb::kDescribe;
-  absl::Duration timeout = absl::ZeroDuration();  // after that nobody waits for the answer
+  // After that nobody waits for the answer; infinite for no limit. In nanoseconds on the wire.
+  absl::Duration timeout = absl::InfiniteDuration();
   WorkerConfig config;
   KeyReference key;
   NewKey new_key;
@@ -106,31 +108,38 @@ struct WorkerResponse {
   bool restart = false;
   TokenDescription token;
   std::vector<KeyDescription> keys;
-  std::string reference;  // KeyReference::ToString
+  KeyReference reference;  // what opens keys[0] again
   std::vector<Measurement> measurements;
   std::string bytes;
   SecretBytes secret;
 };
 
-// A frame on the socket: its public and its secret part, each with its length (u32, big-endian)
-// before it. The secret part never lies outside locked memory in either process, and is 4 KiB at
-// most; the public part 8 MiB.
+// A frame on the socket: the lengths of its public and of its secret part (u32 each, big-endian),
+// then both. The secret part never lies outside locked memory in either process.
 struct WorkerFrame {
+  static constexpr size_t kMaxFieldBytes = size_t{8} << 20;
+  static constexpr size_t kMaxSecretBytes = 4096;
+
   std::string fields;
   SecretBytes secret;
 };
 
-// Consume their argument's secret. Fields that the verb does not name are not sent.
-WorkerFrame Encode(WorkerRequest request);
+// Fields that the verb does not name are not sent; of a response that is not OK only its status and
+// `restart`, and `token` for kStart and kDescribe. A request can be sent again, so its secret is
+// copied; that of a response is moved. Messages of a status are cut to kMaxMessageBytes.
+inline constexpr size_t kMaxMessageBytes = 4096;
+WorkerFrame Encode(const WorkerRequest& request);
 WorkerFrame Encode(WorkerVerb verb, WorkerResponse response);
 // InvalidArgument for what Encode would not have made: the other side is not trusted to be sane (a
-// module may have overwritten its memory).
+// module may have overwritten its memory). FailedPrecondition if the other side is of another
+// release of kekd and speaks another version of this protocol.
 absl::StatusOr<WorkerRequest> DecodeRequest(WorkerFrame frame);
 absl::StatusOr<WorkerResponse> DecodeResponse(WorkerVerb verb, WorkerFrame frame);
 
-// On a connected SOCK_STREAM. DeadlineExceeded after the deadline, by which a frame may have been
-// sent or received in part: the connection is of no more use. Unavailable if the other side is
-// gone, InvalidArgument for a frame that is too large. With absl::InfiniteFuture() they block.
+// On a connected SOCK_STREAM of the unix domain. DeadlineExceeded after the deadline, by which a
+// frame may have been sent or received in part: the connection is of no more use. Unavailable if
+// the other side is gone, InvalidArgument for a frame that is too large. With
+// absl::InfiniteFuture() they block.
 absl::Status SendFrame(int fd, const WorkerFrame& frame, absl::Time deadline);
 absl::StatusOr<WorkerFrame> ReceiveFrame(int fd, absl::Time deadline);
 

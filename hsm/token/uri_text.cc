@@ -1,0 +1,83 @@
+// The texts of URIs, for which nothing of p11-kit is needed.
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "hsm/token/key_reference.h"
+#include "hsm/token/token_uri.h"
+
+namespace kekd {
+namespace {
+
+// RFC 3986's unreserved characters, and those that make paths legible and that RFC 7512 allows in a
+// query.
+bool StandsForItself(char c, absl::string_view name) {
+  if (absl::ascii_isalnum(static_cast<unsigned char>(c))) return true;
+  if (absl::StrContains("-._~", absl::string_view(&c, 1))) return true;
+  return c == '/' && (name == "module-path" || name == "pin-source");
+}
+
+absl::string_view ToString(GcmIv iv) {
+  switch (iv) {
+    case GcmIv::kCaller:
+      return "caller";
+    case GcmIv::kToken:
+      return "token";
+    case GcmIv::kTokenAppended:
+      return "token-appended";
+  }
+  return "unknown";
+}
+
+void AppendTokenAndKey(std::string& uri, const TokenSelector& token, const KeySelector& key) {
+  AppendUriAttribute(uri, ';', "token", token.label);
+  AppendUriAttribute(uri, ';', "manufacturer", token.manufacturer);
+  AppendUriAttribute(uri, ';', "model", token.model);
+  AppendUriAttribute(uri, ';', "serial", token.serial);
+  AppendUriAttribute(uri, ';', "object", key.label);
+  AppendUriAttribute(uri, ';', "id", key.id);
+}
+
+}  // namespace
+
+void AppendUriAttribute(std::string& uri, char separator, absl::string_view name,
+                        absl::string_view value) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  if (value.empty()) return;
+  if (!uri.empty() && uri.back() != ':' && uri.back() != '?') uri.push_back(separator);
+  absl::StrAppend(&uri, name, "=");
+  for (const char c : value) {
+    if (name != "id" && StandsForItself(c, name)) {
+      uri.push_back(c);
+      continue;
+    }
+    const auto byte = static_cast<uint8_t>(c);
+    uri.push_back('%');
+    uri.push_back(kDigits[byte >> 4]);
+    uri.push_back(kDigits[byte & 15]);
+  }
+}
+
+std::string TokenUri::ToString() const {
+  std::string uri = "pkcs11:";
+  AppendTokenAndKey(uri, token, key);
+  if (module_path.empty() && pin_file.empty()) return uri;
+  uri.push_back('?');
+  AppendUriAttribute(uri, '&', "module-path", module_path);
+  AppendUriAttribute(uri, '&', "pin-source", pin_file);
+  return uri;
+}
+
+std::string KeyReference::ToString() const {
+  std::string uri = "pkcs11:";
+  AppendTokenAndKey(uri, token, key);
+  uri.push_back('?');
+  AppendUriAttribute(uri, '&', "x-kekd-iv", kekd::ToString(iv));
+  AppendUriAttribute(uri, '&', "x-kekd-iv-reason", iv_reason);
+  return uri;
+}
+
+}  // namespace kekd
