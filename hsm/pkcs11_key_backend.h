@@ -14,10 +14,10 @@ namespace kekd {
 inline constexpr absl::string_view kPkcs11Backend = "pkcs11";
 
 // Custody `device`: the key is made on the token, never leaves it, and every operation goes there
-// (AES-256-GCM). New keys are labelled "kekd-<keyring>-<version>" with a random CKA_ID. `random`
-// outlives it.
+// (AES-256-GCM). New keys are labelled "<label>-<version>" with a random CKA_ID; an empty label
+// stands for "kekd-<keyring>". `random` outlives it.
 std::unique_ptr<KeyBackend> CreatePkcs11KeyBackend(std::shared_ptr<TokenClient> token,
-                                                   const RandomSource& random);
+                                                   std::string label, const RandomSource& random);
 
 }  // namespace kekd
 

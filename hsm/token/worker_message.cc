@@ -72,6 +72,7 @@ void Write(FieldWriter& out, const WorkerConfig& config) {
   out.Text(config.init_arguments);
   Write(out, config.token);
   out.Text(config.pin_file);
+  out.Bool(config.pin_is_credential);
   out.Bool(config.file_owner.has_value());
   out.U32(config.file_owner.value_or(0));
   out.Text(config.pin_log_directory);
@@ -84,6 +85,7 @@ void Read(FieldReader& in, WorkerConfig& config) {
   config.init_arguments = in.Text();
   Read(in, config.token);
   config.pin_file = in.Text();
+  config.pin_is_credential = in.Bool();
   const bool has_owner = in.Bool();
   const uint32_t owner = in.U32();
   if (has_owner) config.file_owner = owner;

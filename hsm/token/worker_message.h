@@ -26,6 +26,7 @@ struct WorkerConfig {
   std::string init_arguments;  // CK_C_INITIALIZE_ARGS.pReserved (NSS softokn); empty for none
   TokenSelector token;
   std::string pin_file;             // absolute; empty: no login (a token without one)
+  bool pin_is_credential = false;   // a file as systemd makes it: its group's mode bits say nothing
   std::optional<uid_t> file_owner;  // who may own it besides root and the worker's user
   // The folder of what is remembered about PINs that failed (pin_log.h); absolute.
   std::string pin_log_directory;
