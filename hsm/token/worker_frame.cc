@@ -118,9 +118,9 @@ absl::Status SendFrame(int fd, const WorkerFrame& frame, absl::Time deadline) {
   return absl::OkStatus();
 }
 
+absl::Status AwaitFrame(int fd, absl::Time deadline) { return Await(fd, POLLIN, deadline); }
+
 absl::StatusOr<WorkerFrame> ReceiveFrame(int fd, absl::Time deadline) {
-  // An answer takes longer than it takes to ask for it.
-  if (deadline != absl::InfiniteFuture()) KEKD_RETURN_IF_ERROR(Await(fd, POLLIN, deadline));
   uint8_t lengths[kLengthsBytes];
   iovec header[] = {{lengths, sizeof(lengths)}};
   KEKD_RETURN_IF_ERROR(ReceiveAll(fd, header, 1, deadline));

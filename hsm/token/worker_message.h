@@ -1,4 +1,10 @@
 // What kekd and its HSM worker say to each other.
+//
+// kekd starts "kekd-hsm-worker CHANNELS". Channel i is the connected socket at descriptor
+// kFirstChannel + i; stdin is /dev/null, stdout and stderr are kekd's stderr, and no other
+// descriptor is open. The first request is kStart on channel 0; no channel has another before that
+// is answered. Every channel then answers one request at a time, each with one frame. A channel
+// whose other end is closed ends the worker.
 #ifndef KEKD_HSM_TOKEN_WORKER_MESSAGE_H_
 #define KEKD_HSM_TOKEN_WORKER_MESSAGE_H_
 
@@ -19,6 +25,9 @@
 #include "hsm/token/token_uri.h"
 
 namespace kekd {
+
+inline constexpr int kFirstChannel = 3;
+inline constexpr uint32_t kMaxChannels = 64;
 
 // How the worker is to use its module. Sent once, before anything else.
 struct WorkerConfig {
@@ -143,6 +152,9 @@ absl::StatusOr<WorkerResponse> DecodeResponse(WorkerVerb verb, WorkerFrame frame
 // absl::InfiniteFuture() they block.
 absl::Status SendFrame(int fd, const WorkerFrame& frame, absl::Time deadline);
 absl::StatusOr<WorkerFrame> ReceiveFrame(int fd, absl::Time deadline);
+// Waits until there is something to receive, be it the end. DeadlineExceeded after the deadline:
+// nothing was taken, so that the connection is as good as before.
+absl::Status AwaitFrame(int fd, absl::Time deadline);
 
 }  // namespace kekd
 
