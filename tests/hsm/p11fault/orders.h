@@ -1,0 +1,65 @@
+// What a test orders.
+#ifndef KEKD_TESTS_HSM_P11FAULT_ORDERS_H_
+#define KEKD_TESTS_HSM_P11FAULT_ORDERS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/hsm/p11fault/names.h"
+
+namespace kekd::p11fault {
+
+enum class Action : uint8_t {
+  kReturn,        // `value`, without reaching the module
+  kReturnAfter,   // the module is reached, then `value` is said whatever it said
+  kKillSessions,  // then the call goes on, and finds its session dead
+  kHang,          // `value` seconds, or as long as the order stands
+  kDelay,         // `value` microseconds
+  kCrash,         // SIGSEGV
+  kAbort,
+  kExit,  // exit(value)
+};
+
+// One line "FUNCTION …".
+struct Order {
+  // What is counted on when the file changes: the name, or the line as it was written.
+  std::string identity;
+  std::string name;                  // "as NAME"; or empty
+  std::optional<Function> function;  // none: any
+  uint64_t at = 1;
+  uint64_t times = 1;   // 0: from then on always
+  bool in_all = false;  // counted across processes
+  Action action = Action::kReturn;
+  uint64_t value = 0;
+};
+
+enum class GcmIv : uint8_t { kCaller, kToken, kTokenAppended };
+
+// A whole control file.
+struct Orders {
+  std::string module;
+  std::vector<Order> orders;
+  bool token_gone = false;
+  bool until_reinit = false;
+  bool renumber = false;
+  CK_FLAGS token_flags = 0;  // set in CK_TOKEN_INFO
+  std::optional<CK_ULONG> max_sessions;
+  bool max_sessions_told = true;
+  std::vector<CK_MECHANISM_TYPE> masked;
+  GcmIv gcm_iv = GcmIv::kCaller;
+
+  bool IsMasked(CK_MECHANISM_TYPE mechanism) const;
+};
+
+struct ParsedOrders {
+  Orders orders;
+  std::string error;  // empty, or "line 3: …"
+};
+
+ParsedOrders Parse(const std::string& text);
+
+}  // namespace kekd::p11fault
+
+#endif  // KEKD_TESTS_HSM_P11FAULT_ORDERS_H_
