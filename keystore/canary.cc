@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "keystore/ciphertext.h"
 
@@ -13,16 +15,15 @@ namespace {
 
 constexpr size_t kCanaryBytes = 32;
 
-}  // namespace
-
-absl::StatusOr<KeyVersion> MakeKeyVersion(const KeySpec& spec, KeyBackend& backend,
-                                          const RandomSource& random, absl::Time now,
-                                          absl::Time deadline) {
+// The version of a key that its backend has, proved by its canary.
+absl::StatusOr<KeyVersion> VersionOf(KeyMaterial material, const KeySpec& spec, KeyBackend& backend,
+                                     const RandomSource& random, absl::Time now,
+                                     absl::Time deadline) {
   KeyVersion version;
   version.number = spec.version;
   version.backend = backend.Describe().type;
+  version.material = std::move(material);
   version.creation_time = now;
-  KEKD_ASSIGN_OR_RETURN(version.material, backend.GenerateKey(spec, deadline));
   // Opened from its material, as every later start will: what can't be opened again is found now.
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendKey> key,
                         backend.OpenKey(spec, version.material, deadline));
@@ -42,6 +43,41 @@ absl::StatusOr<KeyVersion> MakeKeyVersion(const KeySpec& spec, KeyBackend& backe
   KEKD_ASSIGN_OR_RETURN(version.key_id, KeyId::Derive(spec.ring, spec.version, version.backend,
                                                       AsBytes(version.canary)));
   return version;
+}
+
+}  // namespace
+
+absl::StatusOr<KeyVersion> MakeKeyVersion(const KeySpec& spec, KeyBackend& backend,
+                                          const RandomSource& random, absl::Time now,
+                                          absl::Time deadline) {
+  KEKD_ASSIGN_OR_RETURN(const KeyMaterial material, backend.GenerateKey(spec, deadline));
+  absl::StatusOr<KeyVersion> version = VersionOf(material, spec, backend, random, now, deadline);
+  if (!version.ok()) DestroyUnusedKey(spec, material, backend);
+  return version;
+}
+
+absl::StatusOr<KeyVersion> AdoptKeyVersion(const KeySpec& spec, KeyBackend& backend,
+                                           absl::string_view reference, bool allow_extractable,
+                                           const RandomSource& random, absl::Time now,
+                                           absl::Time deadline) {
+  KeyAdopter* const adopter = backend.adopter();
+  if (adopter == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("backend \"", backend.Describe().type, "\" can't adopt keys"));
+  }
+  KEKD_ASSIGN_OR_RETURN(KeyMaterial material,
+                        adopter->AdoptKey(spec, reference, allow_extractable, deadline));
+  return VersionOf(std::move(material), spec, backend, random, now, deadline);
+}
+
+void DestroyUnusedKey(const KeySpec& spec, const KeyMaterial& material, KeyBackend& backend) {
+  if (material.custody != Custody::kDevice) return;
+  const absl::Status destroyed = backend.DestroyKey(spec, material, absl::Now() + kDestroyTimeout);
+  if (destroyed.ok()) return;
+  LogWarning("a key that nothing uses stays on its device: remove it there",
+             {{"backend", backend.Describe().type},
+              {"key", material.key_reference},
+              {"error", destroyed.ToString()}});
 }
 
 absl::Status CheckCanary(const RingIdentity& ring, const KeyVersion& version, const BackendKey& key,

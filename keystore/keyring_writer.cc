@@ -86,7 +86,12 @@ absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& tr
       change.ring_key == nullptr
           ? options_.store->Commit(next, expected_generation)
           : options_.store->CommitWithRingKey(next, expected_generation, change.ring_key);
-  if (!committed.ok()) return AfterFailedCommitLocked(committed.status(), request_id, deadline);
+  if (!committed.ok()) {
+    absl::StatusOr<Applied> applied =
+        AfterFailedCommitLocked(committed.status(), request_id, deadline);
+    if (change.made_key) SettleMadeKeyLocked(change);
+    return applied;
+  }
   last_change_ = {std::string(who), DescribeChange(transition, version), options_.clock->Now()};
   PublishLocked(*std::move(committed), deadline);
   return Applied{current_->Get(), version};
@@ -146,7 +151,10 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::ChangedLocked(const OpenKey
   const Keyring& ring = current.keyring();
   const absl::Time now = options_.clock->Now();
   if (const auto* create = std::get_if<CreateVersion>(&transition)) {
-    return WithVersionLocked(ring, *create, deadline);
+    return WithCreatedLocked(ring, *create, deadline);
+  }
+  if (const auto* adopt = std::get_if<AdoptKey>(&transition)) {
+    return WithAdoptedLocked(ring, *adopt, deadline);
   }
   if (const auto* promote = std::get_if<PromoteVersion>(&transition)) {
     KEKD_ASSIGN_OR_RETURN(Keyring promoted, ring.WithPromoted(promote->number, now));
@@ -164,16 +172,58 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::ChangedLocked(const OpenKey
   return Change{std::move(next)};
 }
 
-absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithVersionLocked(const Keyring& ring,
+absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithCreatedLocked(const Keyring& ring,
                                                                        const CreateVersion& create,
                                                                        absl::Time deadline) {
   KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, options_.backends->Find(create.backend));
   const uint32_t number = ring.NextVersionNumber();
-  KEKD_ASSIGN_OR_RETURN(KeyVersion made,
+  KEKD_ASSIGN_OR_RETURN(const KeyVersion made,
                         MakeKeyVersion({ring.identity(), number}, *backend, *options_.random,
                                        options_.clock->Now(), deadline));
-  KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithNewVersion(std::move(made)));
-  return Change{std::move(next), number};
+  absl::StatusOr<Keyring> next = ring.WithNewVersion(made);
+  if (!next.ok()) {
+    DestroyUnusedKey({ring.identity(), number}, made.material, *backend);
+    return next.status();
+  }
+  return Change{.next = *std::move(next), .version = number, .made_key = true};
+}
+
+absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithAdoptedLocked(const Keyring& ring,
+                                                                       const AdoptKey& adopt,
+                                                                       absl::Time deadline) {
+  KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, options_.backends->Find(adopt.backend));
+  const uint32_t number = ring.NextVersionNumber();
+  KEKD_ASSIGN_OR_RETURN(
+      KeyVersion adopted,
+      AdoptKeyVersion({ring.identity(), number}, *backend, adopt.reference, adopt.allow_extractable,
+                      *options_.random, options_.clock->Now(), deadline));
+  for (const KeyVersion& version : ring.versions()) {
+    if (version.backend == adopted.backend &&
+        version.material.key_reference == adopted.material.key_reference) {
+      // Else the end of the one would be the end of the other.
+      return absl::FailedPreconditionError(
+          absl::StrCat("this is the key of key version ", version.number, " already"));
+    }
+  }
+  KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithNewVersion(std::move(adopted)));
+  return Change{.next = std::move(next), .version = number};
+}
+
+void KeyringWriter::SettleMadeKeyLocked(const Change& change) {
+  const KeyVersion& made = *change.next.Find(change.version);
+  const absl::StatusOr<std::shared_ptr<const Keyring>> stored = options_.store->Load();
+  const absl::StatusOr<KeyBackend*> backend = options_.backends->Find(made.backend);
+  if (!stored.ok() || !backend.ok()) {
+    if (made.material.custody != Custody::kDevice) return;
+    LogWarning("whether the keyring holds a new key is not known; the key stays on its device",
+               {{"backend", made.backend},
+                {"key", made.material.key_reference},
+                {"version", made.number}});
+    return;
+  }
+  const KeyVersion* kept = (*stored)->Find(made.number);
+  if (kept != nullptr && kept->material == made.material) return;  // it came into the record
+  DestroyUnusedKey({change.next.identity(), made.number}, made.material, **backend);
 }
 
 absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithNewRingKeyLocked(

@@ -55,7 +55,9 @@ class KeyringWriter final {
   // whatever generation is expected; InvalidArgument if something else was asked for then. Nothing
   // is answered as done that the store has not reported as durable: a ring that a failed commit
   // left is committed once more first. A version is promoted only after its key has decrypted its
-  // canary here. `who` is told to whoever comes too late with another change.
+  // canary here. A key on a device that was made for a version that surely came into no record is
+  // destroyed again; an adopted one never is. `who` is told to whoever comes too late with another
+  // change.
   absl::StatusOr<Applied> Apply(const Transition& transition, uint64_t expected_generation,
                                 const Uuid& request_id, absl::Time deadline,
                                 absl::string_view who = "");
@@ -84,6 +86,7 @@ class KeyringWriter final {
   struct Change {
     Keyring next;
     uint32_t version = 0;
+    bool made_key = false;                              // the version's key was made for it
     std::shared_ptr<const RingKey> ring_key = nullptr;  // a new one, if it has one
   };
 
@@ -91,8 +94,12 @@ class KeyringWriter final {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Change> ChangedLocked(const OpenKeyring& current, const Transition& transition,
                                        absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::StatusOr<Change> WithVersionLocked(const Keyring& ring, const CreateVersion& create,
+  absl::StatusOr<Change> WithCreatedLocked(const Keyring& ring, const CreateVersion& create,
                                            absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Change> WithAdoptedLocked(const Keyring& ring, const AdoptKey& adopt,
+                                           absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What becomes of the key that was made for a change whose commit failed.
+  void SettleMadeKeyLocked(const Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Change> WithNewRingKeyLocked(const Keyring& ring, const ReplaceRingKey& replace)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Applied> AfterFailedCommitLocked(const absl::Status& failure,

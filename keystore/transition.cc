@@ -19,6 +19,11 @@ struct DigestFields {
   LengthPrefixed operator()(const CreateVersion& create) const {
     return Fields("create-version").Add(create.backend);
   }
+  LengthPrefixed operator()(const AdoptKey& adopt) const {
+    LengthPrefixed fields = Fields("adopt-key");
+    fields.Add(adopt.backend).Add(adopt.reference).AddU32(adopt.allow_extractable ? 1 : 0);
+    return fields;
+  }
   LengthPrefixed operator()(const PromoteVersion& promote) const {
     return Fields("promote-version").AddU32(promote.number);
   }
@@ -47,6 +52,9 @@ struct Description {
 
   std::string operator()(const CreateVersion&) const {
     return absl::StrCat("created key version ", version);
+  }
+  std::string operator()(const AdoptKey&) const {
+    return absl::StrCat("adopted a key as key version ", version);
   }
   std::string operator()(const PromoteVersion&) const {
     return absl::StrCat("promoted key version ", version);

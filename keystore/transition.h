@@ -15,6 +15,12 @@ namespace kekd {
 struct CreateVersion {
   std::string backend;  // a type of the ring's BackendSet
 };
+// A version of a key that is there already, made by others.
+struct AdoptKey {
+  std::string backend;    // a type of the ring's BackendSet, of those that can adopt
+  std::string reference;  // the key, in the backend's own words
+  bool allow_extractable = false;
+};
 struct PromoteVersion {
   uint32_t number = 0;
 };
@@ -34,7 +40,7 @@ struct ReplaceRingKey {
 // Writes the record in the newest format from now on.
 struct UpgradeFormat {};
 using Transition =
-    std::variant<CreateVersion, PromoteVersion, AddWrap, ReplaceRingKey, UpgradeFormat>;
+    std::variant<CreateVersion, AdoptKey, PromoteVersion, AddWrap, ReplaceRingKey, UpgradeFormat>;
 
 // SHA-256 of what a transition asks for, so that a repeated request id is told from a reused one.
 absl::StatusOr<std::string> DigestOf(const Transition& transition);

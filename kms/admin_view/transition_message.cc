@@ -19,6 +19,12 @@ struct Setter {
   void operator()(const CreateVersion& create) const {
     request.mutable_create_version()->set_backend(create.backend);
   }
+  void operator()(const AdoptKey& adopt) const {
+    pb::AdoptKey* const out = request.mutable_adopt_key();
+    out->set_backend(adopt.backend);
+    out->set_reference(adopt.reference);
+    out->set_allow_extractable(adopt.allow_extractable);
+  }
   void operator()(const PromoteVersion& promote) const {
     request.mutable_promote_version()->set_number(promote.number);
   }
@@ -52,6 +58,10 @@ absl::StatusOr<Transition> TransitionOf(const pb::ApplyRequest& request) {
   switch (request.transition_case()) {
     case pb::ApplyRequest::kCreateVersion:
       return CreateVersion{request.create_version().backend()};
+    case pb::ApplyRequest::kAdoptKey:
+      return AdoptKey{.backend = request.adopt_key().backend(),
+                      .reference = request.adopt_key().reference(),
+                      .allow_extractable = request.adopt_key().allow_extractable()};
     case pb::ApplyRequest::kPromoteVersion:
       return PromoteVersion{request.promote_version().number()};
     case pb::ApplyRequest::kAddWrap: {

@@ -56,6 +56,7 @@ absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapA
 absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context, const WrapRemoveVerb& verb);
 absl::StatusOr<CommandResult> KeyList(const CommandContext& context);
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb);
+absl::StatusOr<CommandResult> KeyAdopt(const CommandContext& context, const KeyAdoptVerb& verb);
 absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context, const KeyPromoteVerb& verb);
 absl::StatusOr<CommandResult> Status(const CommandContext& context);
 absl::StatusOr<CommandResult> Check(const CommandContext& context, const CheckVerb& verb);

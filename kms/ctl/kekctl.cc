@@ -86,6 +86,9 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const KeyCreateVerb& v) const {
     return KeyCreate(context, v);
   }
+  absl::StatusOr<CommandResult> operator()(const KeyAdoptVerb& v) const {
+    return KeyAdopt(context, v);
+  }
   absl::StatusOr<CommandResult> operator()(const KeyPromoteVerb& v) const {
     return KeyPromote(context, v);
   }

@@ -57,6 +57,28 @@ absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const Key
   return result;
 }
 
+absl::StatusOr<CommandResult> KeyAdopt(const CommandContext& context, const KeyAdoptVerb& verb) {
+  KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
+                        ApplyTransition(context,
+                                        AdoptKey{.backend = verb.backend,
+                                                 .reference = verb.object,
+                                                 .allow_extractable = verb.allow_extractable},
+                                        verb.generation));
+  KEKD_ASSIGN_OR_RETURN(const admin::v1::KeyVersion version, ChangedVersion(response));
+  CommandResult result;
+  if (context.format == OutputFormat::kJson) {
+    result.output = KeyJson(response.keyring(), version);
+    return result;
+  }
+  result.output = absl::StrCat(
+      "adopted a key as key version ", version.number(), " of keyring ", response.keyring().name(),
+      ": ", version.key_id(), " (", version.state(),
+      ")\nNothing is encrypted with it yet. No backup of kekd's ever holds the key itself: that is "
+      "the device's.\n'kekctl key promote ",
+      version.number(), "' makes it the primary.\n");
+  return result;
+}
+
 absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context,
                                          const KeyPromoteVerb& verb) {
   KEKD_ASSIGN_OR_RETURN(

@@ -1,6 +1,8 @@
 #include <cstdint>
 #include <optional>
+#include <string>
 
+#include "absl/status/status.h"
 #include "base/status_macros.h"
 #include "keystore/software_key_backend.h"
 #include "kms/ctl/command_tree.h"
@@ -27,6 +29,15 @@ absl::StatusOr<Verb> ReadCreate(const VerbArguments& given) {
   return verb;
 }
 
+absl::StatusOr<Verb> ReadAdopt(const VerbArguments& given) {
+  KeyAdoptVerb verb{.backend = given.Text("--backend"),
+                    .object = given.Text("--object"),
+                    .allow_extractable = given.Has("--allow-extractable")};
+  if (verb.object.empty()) return absl::InvalidArgumentError("--object names no key");
+  KEKD_ASSIGN_OR_RETURN(verb.generation, ReadGeneration(given));
+  return verb;
+}
+
 absl::StatusOr<Verb> ReadPromote(const VerbArguments& given) {
   KeyPromoteVerb verb;
   KEKD_ASSIGN_OR_RETURN(verb.version, given.ReadNumber<uint32_t>("VERSION", 1, UINT32_MAX));
@@ -39,7 +50,7 @@ absl::StatusOr<Verb> ReadPromote(const VerbArguments& given) {
 VerbSection KeyVerbs() {
   return {
       .title = "Keys",
-      .groups = {{.path = "key", .summary = "look at keys, make and promote them"}},
+      .groups = {{.path = "key", .summary = "look at keys, make, adopt and promote them"}},
       .verbs = {
           {
               .path = "key list",
@@ -61,6 +72,30 @@ VerbSection KeyVerbs() {
                           GenerationOption()},
               .examples = {"key create", "key create --generation 7"},
               .read = ReadCreate,
+          },
+          {
+              .path = "key adopt",
+              .summary = "make the next key version of a key that a device has already",
+              .description =
+                  "Makes the next key version of a key that was made elsewhere and lies in the "
+                  "backend already: proved by decrypting what it encrypted, and stored by its "
+                  "name. The key itself is not changed. One that could leave its device is "
+                  "refused unless --allow-extractable is given. Nothing is encrypted with it "
+                  "before 'kekctl key promote'.",
+              .options = {{.name = "--backend",
+                           .value = "NAME",
+                           .help = "where the key is",
+                           .required = true},
+                          {.name = "--object",
+                           .value = "URI",
+                           .help = "which key, in the backend's words: a PKCS#11 URI",
+                           .required = true},
+                          {.name = "--allow-extractable",
+                           .help = "take a key that could leave its device, too"},
+                          GenerationOption()},
+              .examples =
+                  {"key adopt --backend pkcs11 --object 'pkcs11:token=prod;object=kek-2026'"},
+              .read = ReadAdopt,
           },
           {
               .path = "key promote",

@@ -78,6 +78,12 @@ struct KeyCreateVerb {
   std::string backend;
   std::optional<uint64_t> generation = std::nullopt;  // that the keyring must still be of
 };
+struct KeyAdoptVerb {
+  std::string backend;
+  std::string object;  // the key, in the backend's own words
+  bool allow_extractable = false;
+  std::optional<uint64_t> generation = std::nullopt;  // that the keyring must still be of
+};
 struct KeyPromoteVerb {
   uint32_t version = 0;
   std::optional<uint64_t> generation = std::nullopt;  // that the keyring must still be of
@@ -144,9 +150,9 @@ struct ManVerb {};
 using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
                           KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
                           KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
-                          WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyPromoteVerb, StatusVerb,
-                          CheckVerb, ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb,
-                          ScanVerb, RecoverVerb, CompletionVerb, ManVerb>;
+                          WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyAdoptVerb, KeyPromoteVerb,
+                          StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb,
+                          EncryptionConfigVerb, ScanVerb, RecoverVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

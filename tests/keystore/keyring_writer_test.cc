@@ -18,6 +18,7 @@ namespace kekd {
 namespace {
 
 using ::kekd::testing::FakeKeyBackend;
+using ::kekd::testing::Fault;
 using ::kekd::testing::FaultInjectingFileSystem;
 using ::kekd::testing::ReadTestFile;
 using ::kekd::testing::StatusIs;
@@ -227,6 +228,87 @@ TEST_F(KeyringWriterTest, RefusesUnknownVersionsAndBackends) {
   EXPECT_THAT(Apply(CreateVersion{"pkcs11"}, 1, 1),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_EQ(Stored()->generation(), 1u);
+}
+
+TEST_F(KeyringWriterTest, AdoptsAKeyAsItIs) {
+  const std::string reference = fake_->AddForeignKey();
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied adopted,
+                            Apply(AdoptKey{.backend = "fake", .reference = reference}, 1, 1));
+  EXPECT_EQ(adopted.version, 2u);
+  EXPECT_EQ(Stored()->Find(2)->material.key_reference, reference);
+  EXPECT_EQ(Served().Find(2)->state, KeyState::kPreActivation);
+  EXPECT_EQ(fake_->CallCount(Call::kGenerateKey), 0);
+  KEKD_EXPECT_OK(Apply(PromoteVersion{2}, 2, 2));
+  EXPECT_THAT(Apply(AdoptKey{.backend = "fake", .reference = reference}, 3, 3),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("key version 2 already")));
+}
+
+TEST_F(KeyringWriterTest, AdoptsNothingThatIsNotFit) {
+  const std::string reference = fake_->AddForeignKey(/*extractable=*/true);
+  EXPECT_THAT(Apply(AdoptKey{.backend = "fake", .reference = reference}, 1, 1),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("could leave")));
+  EXPECT_THAT(Apply(AdoptKey{.backend = "software", .reference = "x"}, 1, 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("can't adopt")));
+  EXPECT_THAT(Apply(AdoptKey{.backend = "fake", .reference = "fake:key-99"}, 1, 3),
+              StatusIs(absl::StatusCode::kNotFound));
+  fake_->QueueWrongPlaintext();
+  const AdoptKey allowed{.backend = "fake", .reference = reference, .allow_extractable = true};
+  EXPECT_THAT(Apply(allowed, 1, 4), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_EQ(Served().generation(), 1u);
+  EXPECT_EQ(fake_->KeyCount(), 1);
+  KEKD_EXPECT_OK(Apply(allowed, 1, 5));
+}
+
+TEST_F(KeyringWriterTest, LeavesNoKeyOnTheDeviceThatNothingUses) {
+  fake_->QueueWrongPlaintext();  // the proof fails
+  EXPECT_THAT(Apply(CreateVersion{"fake"}, 1, 1), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_EQ(fake_->KeyCount(), 0);
+  fs_.Inject({.call_name = "Append", .error = ENOSPC});  // the commit fails early
+  EXPECT_FALSE(Apply(CreateVersion{"fake"}, 1, 2).ok());
+  EXPECT_EQ(fake_->KeyCount(), 0);
+  EXPECT_EQ(fake_->CallCount(Call::kDestroyKey), 2);
+  KEKD_EXPECT_OK(Apply(CreateVersion{"fake"}, 1, 3));
+  EXPECT_EQ(fake_->KeyCount(), 1);
+}
+
+// Whatever call fails: there is a key for each version of the record, and for no other.
+TEST_F(KeyringWriterTest, HasAKeyForEachStoredVersionAfterEveryFault) {
+  uint8_t request = 0;
+  for (const Fault::Kind kind : {Fault::Kind::kError, Fault::Kind::kErrorAfterDone}) {
+    for (size_t call = 0;; ++call) {
+      SCOPED_TRACE(call);
+      fs_.Reset();
+      fs_.Inject({.call = call, .kind = kind, .error = EIO});
+      (void)Apply(CreateVersion{"fake"}, Served().generation(), ++request);
+      const bool injected = fs_.injected_all();
+      fs_.Reset();
+      int versions = 0;
+      for (const KeyVersion& version : Stored()->versions()) versions += version.backend == "fake";
+      EXPECT_EQ(fake_->KeyCount(), versions);
+      if (!injected) break;
+      ASSERT_LT(call, 100u);
+    }
+  }
+  EXPECT_GT(fake_->CallCount(Call::kDestroyKey), 0);
+}
+
+TEST_F(KeyringWriterTest, KeepsAKeyIfTheOutcomeIsNotKnown) {
+  fs_.Inject({.call_name = "SyncDirectory", .kind = Fault::Kind::kCrash, .error = EIO});
+  EXPECT_THAT(Apply(CreateVersion{"fake"}, 1, 1),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("not known")));
+  fs_.Reset();
+  EXPECT_EQ(fake_->KeyCount(), 1);
+  EXPECT_EQ(fake_->CallCount(Call::kDestroyKey), 0);
+  KEKD_EXPECT_OK(Apply(CreateVersion{"fake"}, 1, 1));  // it was in the record
+  EXPECT_EQ(fake_->KeyCount(), 1);
+}
+
+TEST_F(KeyringWriterTest, NeverDestroysAnAdoptedKey) {
+  const std::string reference = fake_->AddForeignKey();
+  fs_.Inject({.call_name = "Append", .error = ENOSPC});
+  EXPECT_FALSE(Apply(AdoptKey{.backend = "fake", .reference = reference}, 1, 1).ok());
+  EXPECT_EQ(fake_->KeyCount(), 1);
+  EXPECT_EQ(fake_->CallCount(Call::kDestroyKey), 0);
 }
 
 TEST_F(KeyringWriterTest, NoticesThatTheFileWasReplacedUnderIt) {

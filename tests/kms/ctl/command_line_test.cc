@@ -62,6 +62,11 @@ TEST(CommandLineTest, KnowsEveryVerb) {
                 .generation,
             7u);
   EXPECT_EQ(VerbOf<KeyCreateVerb>(ParseVerb({"key", "create"})).backend, "software");
+  const KeyAdoptVerb adopt = VerbOf<KeyAdoptVerb>(
+      ParseVerb({"key", "adopt", "--backend", "pkcs11", "--object", "pkcs11:a"}));
+  EXPECT_EQ(adopt.backend, "pkcs11");
+  EXPECT_EQ(adopt.object, "pkcs11:a");
+  EXPECT_FALSE(adopt.allow_extractable);
   EXPECT_EQ(VerbOf<KeyPromoteVerb>(ParseVerb({"key", "promote", "2"})).version, 2u);
   EXPECT_EQ(VerbOf<CheckVerb>(ParseVerb({"check"})).count, 100u);
   EXPECT_EQ(VerbOf<CheckVerb>(ParseVerb({"check", "--count", "0"})).count, 0u);
@@ -120,7 +125,8 @@ TEST(CommandLineTest, TakesTheUsualConfigurationIfNoneIsGiven) {
 TEST(CommandLineTest, RefusesWhatIsNoCommandLine) {
   const auto refused = [](const char* text) { return StatusIs(kInvalid, HasSubstr(text)); };
   EXPECT_THAT(Parse({}), refused("a verb is missing"));
-  EXPECT_THAT(ParseVerb({"key"}), refused("a verb is missing after \"key\": list, create or"));
+  EXPECT_THAT(ParseVerb({"key"}),
+              refused("a verb is missing after \"key\": list, create, adopt or"));
   EXPECT_THAT(ParseVerb({"-o", "yaml", "status"}),
               refused("--output must be table or json, and is \"yaml\""));
   EXPECT_THAT(ParseVerb({"key", "promote"}), refused("VERSION is missing"));
@@ -147,7 +153,7 @@ TEST(CommandLineTest, SaysWhatWasProbablyMeant) {
   EXPECT_THAT(Parse({"rotate-wrap"}), refused("did you mean \"keyring wrap\"?"));
   EXPECT_THAT(Parse({"key", "verify"}), refused("did you mean \"keyring verify\"?"));
   EXPECT_THAT(Parse({"help", "keyrng"}), refused("did you mean \"keyring\"?"));
-  EXPECT_THAT(Parse({"key", "xyzzy"}), refused("there is list, create or promote"));
+  EXPECT_THAT(Parse({"key", "xyzzy"}), refused("there is list, create, adopt or promote"));
   EXPECT_THAT(Parse({"check", "--cuont=5"}),
               refused("unknown option \"--cuont\"; did you mean \"--count\"?"));
   EXPECT_THAT(Parse({"--confg", "c", "check"}), refused("did you mean \"--config\"?"));

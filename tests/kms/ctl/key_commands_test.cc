@@ -6,6 +6,8 @@
 
 #include "base/file_system.h"
 #include "kekd/admin/v1/admin.grpc.pb.h"
+#include "keystore/transition.h"
+#include "kms/admin_view/transition_message.h"
 #include "kms/ctl/commands.h"
 #include "tests/kms/ctl/test_command.h"
 #include "tests/support/status_matchers.h"
@@ -64,6 +66,30 @@ TEST_F(KeyCommandsTest, AsksARunningKekd) {
   EXPECT_EQ(admin_.requests[0].expected_generation(), 41u);
   EXPECT_EQ(admin_.requests[0].request_id().size(), 16u);
   EXPECT_EQ(admin_.requests[0].create_version().backend(), "software");
+}
+
+TEST_F(KeyCommandsTest, AdoptsAKeyByItsName) {
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  const KeyAdoptVerb verb{.backend = "pkcs11",
+                          .object = "pkcs11:token=prod;object=kek",
+                          .allow_extractable = true,
+                          .generation = 41};
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult result, KeyAdopt(command_.Context(), verb));
+  EXPECT_THAT(result.output, HasSubstr("adopted a key as key version 7 of keyring prod"));
+  ASSERT_EQ(admin_.requests.size(), 1u);
+  EXPECT_EQ(admin_.requests[0].expected_generation(), 41u);
+  const admin::v1::AdoptKey& adopt = admin_.requests[0].adopt_key();
+  EXPECT_EQ(adopt.backend(), "pkcs11");
+  EXPECT_EQ(adopt.reference(), "pkcs11:token=prod;object=kek");
+  EXPECT_TRUE(adopt.allow_extractable());
+  KEKD_ASSERT_OK_AND_ASSIGN(const Transition asked, TransitionOf(admin_.requests[0]));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::string digest, DigestOf(asked));
+  const AdoptKey meant{verb.backend, verb.object, verb.allow_extractable};
+  EXPECT_EQ(digest, *DigestOf(meant));
+  EXPECT_NE(digest, *DigestOf(AdoptKey{verb.backend, verb.object}));
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult json,
+                            KeyAdopt(command_.Context(OutputFormat::kJson), verb));
+  EXPECT_THAT(json.output, HasSubstr("\"prod.7.abc\""));
 }
 
 TEST_F(KeyCommandsTest, RepeatsABrokenChangeOnceWithTheSameRequestId) {
