@@ -9,8 +9,12 @@
 namespace kekd {
 namespace {
 
-// libcrypto needs a few KiB, sanitizers some more.
+// libcrypto needs a few KiB, sanitizers some more; TSan keeps almost a MiB of its own there.
+#ifdef __SANITIZE_THREAD__
+constexpr size_t kStackBytes = size_t{2} << 20;
+#else
 constexpr size_t kStackBytes = size_t{512} << 10;
+#endif
 
 void* Run(void* function) {
   (*static_cast<absl::FunctionRef<void()>*>(function))();
