@@ -38,6 +38,9 @@ FileInfo InfoFrom(const struct stat& st) {
   info.group = st.st_gid;
   info.mode = st.st_mode & 07777;
   info.inode = st.st_ino;
+  info.device = st.st_dev;
+  info.modified_ns = int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec;
+  info.changed_ns = int64_t{st.st_ctim.tv_sec} * 1'000'000'000 + st.st_ctim.tv_nsec;
   return info;
 }
 

@@ -26,6 +26,10 @@ struct FileInfo {
   gid_t group = 0;
   mode_t mode = 0;  // permission bits only
   uint64_t inode = 0;
+  // What changes when the file is written, for who wants to know whether it is still the same.
+  uint64_t device = 0;
+  int64_t modified_ns = 0;  // since 1970
+  int64_t changed_ns = 0;   // st_ctim: can't be set back
 };
 
 // A file open for writing. What was appended is durable only after Sync. Not thread-safe.

@@ -57,6 +57,76 @@ class CondVar final {
   std::condition_variable cv_;
 };
 
+// Many may hold it together, or one alone. Who waits to have it alone goes before all who come to
+// share it, so that a stream of them can't keep it out. Not recursive in either way.
+class ABSL_LOCKABLE SharedMutex final {
+ public:
+  SharedMutex() = default;
+  SharedMutex(const SharedMutex&) = delete;
+  SharedMutex& operator=(const SharedMutex&) = delete;
+
+  void Lock() ABSL_EXCLUSIVE_LOCK_FUNCTION() {
+    std::unique_lock<std::mutex> lock(mu_);
+    ++waiting_;
+    cv_.wait(lock, [this] { return sharing_ == 0 && !alone_; });
+    --waiting_;
+    alone_ = true;
+  }
+  void Unlock() ABSL_UNLOCK_FUNCTION() {
+    {
+      std::unique_lock<std::mutex> lock(mu_);
+      alone_ = false;
+    }
+    cv_.notify_all();
+  }
+  void LockShared() ABSL_SHARED_LOCK_FUNCTION() {
+    std::unique_lock<std::mutex> lock(mu_);
+    cv_.wait(lock, [this] { return !alone_ && waiting_ == 0; });
+    ++sharing_;
+  }
+  void UnlockShared() ABSL_UNLOCK_FUNCTION() {
+    bool wake;
+    {
+      std::unique_lock<std::mutex> lock(mu_);
+      wake = --sharing_ == 0 && waiting_ > 0;
+    }
+    if (wake) cv_.notify_all();
+  }
+
+ private:
+  std::mutex mu_;
+  std::condition_variable cv_;
+  int sharing_ = 0;
+  int waiting_ = 0;  // for having it alone
+  bool alone_ = false;
+};
+
+// Holds a SharedMutex alone for a scope.
+class ABSL_SCOPED_LOCKABLE WriterLock final {
+ public:
+  explicit WriterLock(SharedMutex* mu) ABSL_EXCLUSIVE_LOCK_FUNCTION(mu) : mu_(mu) { mu_->Lock(); }
+  ~WriterLock() ABSL_UNLOCK_FUNCTION() { mu_->Unlock(); }
+  WriterLock(const WriterLock&) = delete;
+  WriterLock& operator=(const WriterLock&) = delete;
+
+ private:
+  SharedMutex* const mu_;
+};
+
+// Shares a SharedMutex for a scope.
+class ABSL_SCOPED_LOCKABLE ReaderLock final {
+ public:
+  explicit ReaderLock(SharedMutex* mu) ABSL_SHARED_LOCK_FUNCTION(mu) : mu_(mu) {
+    mu_->LockShared();
+  }
+  ~ReaderLock() ABSL_UNLOCK_FUNCTION() { mu_->UnlockShared(); }
+  ReaderLock(const ReaderLock&) = delete;
+  ReaderLock& operator=(const ReaderLock&) = delete;
+
+ private:
+  SharedMutex* const mu_;
+};
+
 }  // namespace kekd
 
 #endif  // KEKD_BASE_MUTEX_H_

@@ -9,9 +9,10 @@ namespace kekd {
 
 absl::StatusOr<SecretBytes> ReadPrivateFile(FileSystem& fs, absl::string_view what,
                                             absl::string_view path, size_t max_size,
-                                            std::optional<uid_t> other_owner) {
+                                            std::optional<uid_t> other_owner, FileInfo* info_out) {
   FileInfo info;
   KEKD_ASSIGN_OR_RETURN(SecretBytes content, fs.ReadSecretFile(path, max_size, &info));
+  if (info_out != nullptr) *info_out = info;
   if (info.owner != 0 && info.owner != geteuid() && info.owner != other_owner) {
     return absl::PermissionDeniedError(absl::StrFormat(
         "%s %s belongs to uid %d, who could read and replace it; give it to root or to the user "
