@@ -3,8 +3,7 @@
 #define KEKD_HSM_PKCS11_RECOVERY_ACTION_H_
 
 #include <cstdint>
-
-#include "absl/strings/string_view.h"
+#include <string>
 
 namespace kekd {
 

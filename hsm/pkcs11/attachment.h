@@ -1,0 +1,80 @@
+// What is known of a token while it works.
+#ifndef KEKD_HSM_PKCS11_ATTACHMENT_H_
+#define KEKD_HSM_PKCS11_ATTACHMENT_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/mutex.h"
+#include "base/random_source.h"
+#include "base/secret_bytes.h"
+#include "hsm/pkcs11/cryptoki.h"
+#include "hsm/pkcs11/module.h"
+#include "hsm/pkcs11/session_pool.h"
+#include "hsm/token/key_reference.h"
+
+namespace kekd {
+
+// A key that has been found. Handles are good for as long as the attachment lives.
+struct FoundKey {
+  CK_OBJECT_HANDLE token_key = 0;
+  CK_OBJECT_HANDLE copy = 0;  // in the login session; 0 if there is none
+  // What was sealed with it when it was found: whoever opens it again has proved that token, login,
+  // handle and key are fine.
+  std::string canary;
+
+  CK_OBJECT_HANDLE handle() const { return copy != 0 ? copy : token_key; }
+};
+
+// Attachment is a token that was found and logged in to: its slot, the session that keeps the
+// login, the other sessions, and the handles of the keys that were used. Everything in it dies
+// together. Thread-safe; Detach ends it.
+class Attachment final {
+ public:
+  // `module` and `random` outlive it. Copies of keys are made if `session_copy`.
+  Attachment(const Module& module, TokenInfo token, CK_SESSION_HANDLE login_session,
+             uint32_t sessions, bool session_copy, const RandomSource& random);
+  Attachment(const Attachment&) = delete;
+  Attachment& operator=(const Attachment&) = delete;
+
+  const Module& module() const { return module_; }
+  const TokenInfo& token() const { return token_; }
+  CK_SESSION_HANDLE login_session() const { return login_session_; }
+  SessionPool& sessions() { return sessions_; }
+
+  // Looks a key up on the token with its first use only. Errors as FindSecretKey and GcmSeal.
+  absl::StatusOr<std::shared_ptr<const FoundKey>> Find(const KeyReference& key,
+                                                       SessionPool::Lease& lease);
+  // Forgets the handles of a key, and destroys its copy.
+  void Forget(const KeySelector& key);
+  void ForgetAll();
+
+  // Whether what is known of `key` is true: its canary opens. Renews the lease.
+  absl::Status OpenCanary(const KeyReference& key, const FoundKey& found,
+                          SessionPool::Lease& lease) const;
+
+ private:
+  using Name = std::pair<std::string, std::string>;  // label and id
+  static Name NameOf(const KeySelector& key) { return {key.label, key.id}; }
+  CK_OBJECT_HANDLE Copy(CK_OBJECT_HANDLE key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(find_mu_);
+
+  const Module& module_;
+  const TokenInfo token_;
+  const CK_SESSION_HANDLE login_session_;
+  const bool session_copy_;
+  const RandomSource& random_;
+  SessionPool sessions_;
+  // One thread looks on the token; those that have their key do not wait for it. Before keys_mu_.
+  Mutex find_mu_;
+  Mutex keys_mu_;
+  std::map<Name, std::shared_ptr<const FoundKey>> keys_ ABSL_GUARDED_BY(keys_mu_);
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_HSM_PKCS11_ATTACHMENT_H_

@@ -1,0 +1,180 @@
+#include "hsm/pkcs11/gcm.h"
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "hsm/pkcs11/cryptoki_status.h"
+
+namespace kekd {
+namespace {
+
+constexpr size_t kNonceBytes = 12;
+constexpr size_t kAppendedNonceBytes = 16;
+
+// Cryptoki's pointers are never const, its functions do not write through these.
+unsigned char* Unconst(const uint8_t* bytes) { return const_cast<unsigned char*>(bytes); }
+
+CK_GCM_PARAMS Parameters(absl::Span<uint8_t> nonce, ByteView associated_data) {
+  CK_GCM_PARAMS parameters = {};
+  parameters.pIv = nonce.empty() ? nullptr : nonce.data();
+  parameters.ulIvLen = nonce.size();
+  parameters.ulIvBits = 8 * nonce.size();
+  parameters.pAAD = Unconst(associated_data.data());
+  parameters.ulAADLen = associated_data.size();
+  parameters.ulTagBits = 8 * kGcmTagBytes;
+  return parameters;
+}
+
+absl::Status FillNonce(const Module& module, CK_SESSION_HANDLE session, const RandomSource& random,
+                       absl::Span<uint8_t> nonce) {
+  KEKD_RETURN_IF_ERROR(random.FillNonce(nonce));
+  std::array<uint8_t, kNonceBytes> more = {};
+  // Two sources: either alone would do. A token without one is as good.
+  if (module->C_GenerateRandom(session, more.data(), more.size()) == CKR_OK) {
+    for (size_t i = 0; i < more.size(); ++i) nonce[i] ^= more[i];
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+size_t GcmNonceBytes(GcmIv iv) {
+  return iv == GcmIv::kTokenAppended ? kAppendedNonceBytes : kNonceBytes;
+}
+
+absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE session,
+                                    CK_OBJECT_HANDLE key, GcmIv iv, const RandomSource& random,
+                                    const SecretBytes& plaintext, ByteView associated_data) {
+  if (plaintext.empty() || plaintext.size() > kMaxGcmPlaintextBytes || associated_data.empty()) {
+    return absl::InvalidArgumentError(
+        "a plaintext of 1 to 4096 bytes and associated data are needed");
+  }
+  std::array<uint8_t, kNonceBytes> nonce = {};
+  if (iv == GcmIv::kCaller) {
+    KEKD_RETURN_IF_ERROR(FillNonce(module, session, random, absl::MakeSpan(nonce)));
+  }
+  const bool appended = iv == GcmIv::kTokenAppended;
+  CK_GCM_PARAMS parameters =
+      Parameters(appended ? absl::Span<uint8_t>() : absl::MakeSpan(nonce), associated_data);
+  CK_MECHANISM mechanism = {CKM_AES_GCM, &parameters, sizeof(parameters)};
+  KEKD_RETURN_IF_ERROR(CheckRv(module->C_EncryptInit(session, &mechanism, key), "C_EncryptInit"));
+
+  // The output goes where it belongs in the result; there is room for what a token may append.
+  const size_t expected = plaintext.size() + kGcmTagBytes + (appended ? kAppendedNonceBytes : 0);
+  std::string sealed(kNonceBytes + plaintext.size() + kGcmTagBytes + kAppendedNonceBytes, '\0');
+  CK_ULONG size = sealed.size() - kNonceBytes;
+  const ByteView input = plaintext.Reveal(SecretAccessToken());
+  const absl::Span<uint8_t> bytes = AsWritableBytes(sealed);
+  KEKD_RETURN_IF_ERROR(CheckRv(module->C_Encrypt(session, Unconst(input.data()), input.size(),
+                                                 bytes.data() + kNonceBytes, &size),
+                               "C_Encrypt"));
+  if (size != expected) {
+    return absl::UnavailableError(absl::StrCat("C_Encrypt gave ", size, " bytes instead of ",
+                                               expected, " for ", input.size()));
+  }
+  if (appended) {
+    const std::string appended_nonce =
+        sealed.substr(kNonceBytes + size - kAppendedNonceBytes, kAppendedNonceBytes);
+    return absl::StrCat(appended_nonce, sealed.substr(kNonceBytes, size - kAppendedNonceBytes));
+  }
+  // What is in the parameter now is what counts: a token may have replaced ours.
+  if (std::all_of(nonce.begin(), nonce.end(), [](uint8_t b) { return b == 0; })) {
+    return absl::UnavailableError("C_Encrypt left the initialisation vector zero");
+  }
+  std::copy(nonce.begin(), nonce.end(), bytes.begin());
+  sealed.resize(kNonceBytes + size);
+  return sealed;
+}
+
+absl::StatusOr<SecretBytes> GcmOpen(const Module& module, CK_SESSION_HANDLE session,
+                                    CK_OBJECT_HANDLE key, GcmIv iv, ByteView sealed,
+                                    ByteView associated_data) {
+  const size_t nonce_size = GcmNonceBytes(iv);
+  if (sealed.size() <= nonce_size + kGcmTagBytes || associated_data.empty() ||
+      sealed.size() > nonce_size + kMaxGcmPlaintextBytes + kGcmTagBytes) {
+    return absl::InvalidArgumentError("the ciphertext has no size that one can have");
+  }
+  std::array<uint8_t, kAppendedNonceBytes> nonce = {};
+  std::copy_n(sealed.begin(), nonce_size, nonce.begin());
+  CK_GCM_PARAMS parameters = Parameters(absl::MakeSpan(nonce).first(nonce_size), associated_data);
+  CK_MECHANISM mechanism = {CKM_AES_GCM, &parameters, sizeof(parameters)};
+  KEKD_RETURN_IF_ERROR(CheckRv(module->C_DecryptInit(session, &mechanism, key), "C_DecryptInit"));
+
+  const ByteView input = sealed.subspan(nonce_size);
+  // Room for the tag too: some modules ask for as much as they are given.
+  SecretBytes plaintext(input.size());
+  CK_ULONG size = plaintext.size();
+  KEKD_RETURN_IF_ERROR(
+      CheckRv(module->C_Decrypt(session, Unconst(input.data()), input.size(),
+                                plaintext.RevealMutable(SecretAccessToken()).data(), &size),
+              "C_Decrypt"));
+  if (size != input.size() - kGcmTagBytes) {
+    return absl::UnavailableError(
+        absl::StrCat("C_Decrypt gave ", size, " bytes instead of ", input.size() - kGcmTagBytes));
+  }
+  plaintext.Truncate(size);
+  return plaintext;
+}
+
+namespace {
+
+constexpr absl::string_view kTrialData = "kekd/round-trip/1";
+
+absl::Status MustNotOpen(const Module& module, SessionPool::Lease& lease, CK_OBJECT_HANDLE key,
+                         GcmIv iv, ByteView sealed, ByteView associated_data,
+                         absl::string_view what) {
+  const absl::StatusOr<SecretBytes> opened =
+      GcmOpen(module, lease.session(), key, iv, sealed, associated_data);
+  if (!opened.ok()) return lease.Renew();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the token's AES-GCM opens a ciphertext with ", what, " altered"));
+}
+
+absl::Status Try(const Module& module, SessionPool::Lease& lease, CK_OBJECT_HANDLE key, GcmIv iv,
+                 const RandomSource& random) {
+  SecretBytes plaintext(32);
+  KEKD_RETURN_IF_ERROR(random.Fill(plaintext.RevealMutable(SecretAccessToken())));
+  const ByteView data = AsBytes(kTrialData);
+  const auto seal = [&] {
+    return GcmSeal(module, lease.session(), key, iv, random, plaintext, data);
+  };
+  KEKD_ASSIGN_OR_RETURN(const std::string sealed, seal());
+  KEKD_ASSIGN_OR_RETURN(const std::string again, seal());
+  const size_t nonce_size = GcmNonceBytes(iv);
+  if (sealed.compare(0, nonce_size, again, 0, nonce_size) == 0) {
+    return absl::FailedPreconditionError("the token's AES-GCM uses an initialisation vector twice");
+  }
+  std::string altered = sealed;
+  altered.back() = static_cast<char>(altered.back() ^ 1);
+  KEKD_RETURN_IF_ERROR(MustNotOpen(module, lease, key, iv, AsBytes(altered), data, "the tag"));
+  KEKD_RETURN_IF_ERROR(MustNotOpen(module, lease, key, iv, AsBytes(sealed),
+                                   AsBytes("kekd/round-trip/2"), "the associated data"));
+  KEKD_ASSIGN_OR_RETURN(const SecretBytes opened,
+                        GcmOpen(module, lease.session(), key, iv, AsBytes(sealed), data));
+  if (!SecretBytes::ConstantTimeEquals(opened, plaintext)) {
+    return absl::FailedPreconditionError("the token opens what it sealed to something else");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<FoundIv> FindGcmIv(const Module& module, SessionPool::Lease& lease,
+                                  CK_OBJECT_HANDLE key, const RandomSource& random) {
+  absl::Status first;
+  for (const GcmIv iv : {GcmIv::kCaller, GcmIv::kToken, GcmIv::kTokenAppended}) {
+    const absl::Status tried = Try(module, lease, key, iv, random);
+    if (tried.ok()) {
+      if (first.ok()) return FoundIv{iv, ""};
+      const std::optional<CkRv> rv = CkRvOf(first);
+      return FoundIv{iv, rv.has_value() ? CkRvName(*rv) : "its output did not fit"};
+    }
+    if (first.ok()) first = tried;
+    KEKD_RETURN_IF_ERROR(lease.Renew());
+  }
+  return first;
+}
+
+}  // namespace kekd

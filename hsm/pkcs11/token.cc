@@ -1,0 +1,227 @@
+#include "hsm/pkcs11/token.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status_macros.h"
+#include "hsm/pkcs11/cryptoki_status.h"
+
+namespace kekd {
+namespace {
+
+using enum RecoveryAction;
+
+constexpr absl::Duration kCapacityPause = absl::Milliseconds(10);
+// After so many recoveries in a row without the token a new process may find it.
+constexpr int kFailuresBeforeRestart = 5;
+// Of one request: more than the ladder has steps, as others may recover in between.
+constexpr int kMostAttempts = 16;
+
+RecoveryAction Next(RecoveryAction rung) {
+  return static_cast<RecoveryAction>(static_cast<uint8_t>(rung) + 1);
+}
+
+// Where the ladder begins for an error; kNeverRetry: nowhere.
+RecoveryAction FirstStep(const absl::Status& status) {
+  const std::optional<CkRv> rv = CkRvOf(status);
+  if (!rv.has_value()) {
+    // A module that has lost its token may find nothing rather than fail.
+    if (absl::IsNotFound(status)) return kReinitialise;
+    return absl::IsUnavailable(status) ? kNewSession : kNeverRetry;
+  }
+  const RecoveryAction action = ActionFor(*rv);
+  return action == kNone ? kNewSession : action;
+}
+
+}  // namespace
+
+Token::Token(WorkerConfig config, FileSystem& fs, const RandomSource& random)
+    : config_(std::move(config)),
+      random_(random),
+      begin_(absl::Now()),
+      login_(fs, {.pin_file = config_.pin_file,
+                  .file_owner = config_.file_owner,
+                  .pin_log_directory = config_.pin_log_directory}) {}
+
+WorkerResponse Token::Answer(const WorkerRequest& request) {
+  WorkerResponse response;
+  Ladder ladder{.deadline = absl::Now() + request.timeout};
+  switch (request.verb) {
+    case WorkerVerb::kStart:
+    case WorkerVerb::kDescribe:
+      response.status = Describe(ladder, response);
+      break;
+    case WorkerVerb::kEncrypt:
+      response.status = Encrypt(request, ladder, response);
+      break;
+    case WorkerVerb::kDecrypt:
+      response.status = Decrypt(request, ladder, response);
+      break;
+    case WorkerVerb::kGenerate:
+      response.status = Generate(request, ladder, response);
+      break;
+    case WorkerVerb::kAdopt:
+      response.status = Adopt(request, ladder, response);
+      break;
+    case WorkerVerb::kDestroy:
+      response.status = Destroy(request, ladder);
+      break;
+    case WorkerVerb::kList:
+      response.status = List(ladder, response);
+      break;
+    case WorkerVerb::kProbe:
+      response.status = Probe(request, ladder);
+      break;
+    case WorkerVerb::kMeasure:
+      response.status = Measure(request, ladder, response);
+      break;
+  }
+  response.restart = !response.status.ok() && ladder.restart && absl::Now() - begin_ > kRestartAge;
+  return response;
+}
+
+absl::Status Token::Run(Ladder& ladder, Operation operation) {
+  for (;;) {
+    absl::Status status = absl::UnavailableError("the token is away");
+    uint64_t generation = 0;
+    bool attached = false;
+    {
+      ReaderLock lock(&gate_);
+      generation = generation_;
+      attached = attached_ != nullptr;
+      if (attached) {
+        Attachment& attachment = *attached_;
+        absl::StatusOr<SessionPool::Lease> lease = attachment.sessions().Acquire(ladder.deadline);
+        status = lease.status();
+        if (lease.ok()) {
+          status = operation(attachment, *lease);
+          if (status.ok()) return status;
+          lease->Retire();
+        }
+        if (ladder.rung < kFindAgain && FirstStep(status) == kFindAgain && ladder.key.has_value()) {
+          attachment.Forget(*ladder.key);
+        }
+      }
+    }
+    if (++ladder.attempts > kMostAttempts) return status;
+    KEKD_RETURN_IF_ERROR(attached ? Climb(ladder, status, generation)
+                                  : Recover(ladder, kReinitialise, generation));
+  }
+}
+
+absl::Status Token::Climb(Ladder& ladder, const absl::Status& status, uint64_t generation) {
+  const RecoveryAction first = FirstStep(status);
+  if (first == kNeverRetry) return status;
+  if (first == kWaitForCapacity) {
+    if (absl::Now() + kCapacityPause > ladder.deadline) return status;
+    std::this_thread::sleep_for(absl::ToChronoNanoseconds(kCapacityPause));
+    --ladder.attempts;
+    return absl::OkStatus();
+  }
+  if (ladder.rung != kNone && absl::Now() > ladder.deadline) return status;
+  if (first == kRejectRequest || first == kUnsupported) {
+    // Once more all the same: an answer about the data may be a token's bad moment.
+    const bool climbs = absl::IsUnavailable(status);
+    if (!climbs && ladder.rung >= kNewSession) return status;
+    ladder.rung = climbs ? Next(ladder.rung) : kNewSession;
+  } else {
+    ladder.rung = std::max(first, Next(ladder.rung));
+  }
+  if (ladder.rung >= kRestartWorker) {
+    ladder.rung = kRestartWorker;
+    // What is not there is not there in a new process either.
+    ladder.restart = !absl::IsNotFound(status);
+    return status;
+  }
+  if (ladder.rung == kNewSession || ladder.rung == kFindAgain) return absl::OkStatus();
+  ladder.missing = absl::IsNotFound(status);
+  const absl::Status recovered = Recover(ladder, ladder.rung, generation);
+  if (recovered.ok()) return recovered;
+  // What failed tells more than that the token was recovered too lately for this.
+  return absl::IsAborted(recovered) ? status : recovered;
+}
+
+absl::Status Token::Recover(Ladder& ladder, RecoveryAction action, uint64_t generation) {
+  WriterLock lock(&gate_);
+  if (generation_ != generation) {
+    // Somebody else was at it meanwhile. If it helped, this request begins anew.
+    if (attached_ == nullptr) return failure_;
+    ladder.rung = std::min(ladder.rung, kNewSession);
+    return absl::OkStatus();
+  }
+  if (action == kLogin && attached_ != nullptr && IsStillLoggedInLocked()) return absl::OkStatus();
+  const absl::Time now = absl::Now();
+  if (now < next_recovery_ ||
+      (ladder.missing && attached_ != nullptr && now < next_recovery_ + kMissingPause)) {
+    return attached_ == nullptr ? failure_ : absl::AbortedError("the last recovery was just now");
+  }
+  ++generation_;
+  failure_ = RecoverLocked(action);
+  next_recovery_ = absl::Now() + kRecoveryPause;
+  if (failure_.ok()) {
+    failures_ = 0;
+    return absl::OkStatus();
+  }
+  attached_.reset();
+  ++failures_;
+  // An operator's work is not done by a new process.
+  if (failures_ >= kFailuresBeforeRestart && !absl::IsFailedPrecondition(failure_)) {
+    ladder.restart = true;
+  }
+  return failure_;
+}
+
+bool Token::IsStillLoggedInLocked() {
+  CK_SESSION_INFO info = {};
+  if ((*module_)->C_GetSessionInfo(attached_->login_session(), &info) != CKR_OK) return false;
+  return config_.pin_file.empty() || info.state == CKS_RO_USER_FUNCTIONS ||
+         info.state == CKS_RW_USER_FUNCTIONS;
+}
+
+absl::Status Token::RecoverLocked(RecoveryAction action) {
+  const bool operators_turn = absl::IsFailedPrecondition(failure_);
+  if (module_ == nullptr) {
+    KEKD_ASSIGN_OR_RETURN(module_, Module::Load(config_.module_path, config_.init_arguments));
+    KEKD_RETURN_IF_ERROR(module_->Initialise());
+    return AttachLocked();
+  }
+  if (action == kLogin || (attached_ == nullptr && operators_turn)) {
+    const absl::Status attached = AttachLocked();
+    if (attached.ok() || absl::IsFailedPrecondition(attached)) return attached;
+  }
+  return ReinitialiseLocked();
+}
+
+absl::Status Token::ReinitialiseLocked() {
+  attached_.reset();
+  // If it does not end it may still begin; that tells.
+  (void)module_->Finalise();
+  KEKD_RETURN_IF_ERROR(module_->Initialise());
+  return AttachLocked();
+}
+
+absl::Status Token::AttachLocked() {
+  if (attached_ != nullptr) {
+    // Ends the login and the copies of keys too.
+    (*module_)->C_CloseAllSessions(attached_->token().slot);
+    attached_.reset();
+  }
+  KEKD_ASSIGN_OR_RETURN(TokenInfo token, FindToken(*module_, config_.token));
+  CK_SESSION_HANDLE session = 0;
+  KEKD_RETURN_IF_ERROR(
+      CheckRv((*module_)->C_OpenSession(token.slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session),
+              "C_OpenSession"));
+  const absl::Status logged_in =
+      login_.LogIn(*module_, token, session, absl::Now() + absl::Seconds(1));
+  if (!logged_in.ok()) {
+    (*module_)->C_CloseSession(session);
+    return logged_in;
+  }
+  attached_ = std::make_unique<Attachment>(*module_, std::move(token), session, config_.sessions,
+                                           config_.session_copy, random_);
+  return absl::OkStatus();
+}
+
+}  // namespace kekd

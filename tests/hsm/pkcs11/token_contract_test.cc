@@ -1,0 +1,236 @@
+// What every token must do, with those that can be had here.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <optional>
+#include <ostream>
+#include <string>
+
+#include "base/file_system.h"
+#include "base/random_source.h"
+#include "hsm/pkcs11/token.h"
+#include "tests/hsm/tokens/test_token.h"
+#include "tests/support/secrets.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace kekd {
+namespace {
+
+using ::testing::_;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::MakeTestToken;
+using testing::RevealedText;
+using testing::SecretFromText;
+using testing::StatusIs;
+using testing::TempDirectory;
+using testing::TestToken;
+
+constexpr char kPin[] = "kekd-test-4711";
+
+// A token's script, and what it can do.
+struct Ability {
+  const char* script;
+  bool non_modifiable;  // keeps CKA_MODIFIABLE false
+};
+void PrintTo(const Ability& ability, std::ostream* out) { *out << ability.script; }
+
+class TokenContractTest : public ::testing::TestWithParam<Ability> {
+ protected:
+  void SetUp() override {
+    made_ = MakeTestToken(GetParam().script, directory_.path(), "kekd-test", kPin);
+    if (!made_.has_value()) GTEST_SKIP() << "NOT INSTALLED: " << GetParam().script;
+    Begin();
+  }
+  void TearDown() override {
+    if (!made_.has_value()) return;
+    // A module is initialised once in a process; the next test has another token.
+    absl::StatusOr<std::unique_ptr<Module>> module =
+        Module::Load(made_->module, made_->init_arguments);
+    ASSERT_THAT(module, IsOk());
+    EXPECT_THAT((*module)->Finalise(), IsOk());
+  }
+
+  void Begin(bool session_copy = false) {
+    WorkerConfig config = made_->Config(directory_.path());
+    config.session_copy = session_copy;
+    token_ =
+        std::make_unique<Token>(std::move(config), FileSystem::System(), RandomSource::System());
+  }
+
+  WorkerResponse Ask(WorkerRequest request) {
+    request.timeout = absl::Seconds(5);
+    return token_->Answer(request);
+  }
+  WorkerResponse Generate(const std::string& label, const std::string& id,
+                          bool modifiable = false) {
+    WorkerRequest request;
+    request.verb = WorkerVerb::kGenerate;
+    request.new_key.selector = {.label = label, .id = id};
+    request.new_key.modifiable = modifiable;
+    return Ask(std::move(request));
+  }
+  WorkerResponse Encrypt(const KeyReference& key, const std::string& text) {
+    WorkerRequest request;
+    request.verb = WorkerVerb::kEncrypt;
+    request.key = key;
+    request.associated_data = "data";
+    request.secret = SecretFromText(text);
+    return Ask(std::move(request));
+  }
+  WorkerResponse Decrypt(const KeyReference& key, const std::string& sealed,
+                         const std::string& data = "data") {
+    WorkerRequest request;
+    request.verb = WorkerVerb::kDecrypt;
+    request.key = key;
+    request.associated_data = data;
+    request.bytes = sealed;
+    return Ask(std::move(request));
+  }
+  WorkerResponse OfKey(WorkerVerb verb, const KeyReference& key) {
+    WorkerRequest request;
+    request.verb = verb;
+    request.key = key;
+    request.count = 20;
+    return Ask(std::move(request));
+  }
+  WorkerResponse Only(WorkerVerb verb) { return OfKey(verb, {}); }
+
+  TempDirectory directory_;
+  std::optional<TestToken> made_;
+  std::unique_ptr<Token> token_;
+};
+
+TEST_P(TokenContractTest, DescribesItselfAfterTheStart) {
+  const WorkerResponse started = Only(WorkerVerb::kStart);
+  ASSERT_THAT(started.status, IsOk());
+  EXPECT_EQ(started.token.token.label, made_->label);
+  EXPECT_EQ(started.token.pin_state, "ok");
+  EXPECT_EQ(started.token.pin_problem, "");
+  EXPECT_NE(started.token.module, "");
+  EXPECT_THAT(started.token.mechanisms, ::testing::Contains("CKM_AES_GCM"));
+}
+
+TEST_P(TokenContractTest, GeneratesAKeyThatStaysAndWorks) {
+  const WorkerResponse made = Generate("kek-1", "\x01\xff");
+  ASSERT_THAT(made.status, IsOk());
+  ASSERT_EQ(made.keys.size(), 1u);
+  EXPECT_EQ(made.keys[0].problem, "");
+  EXPECT_EQ(made.keys[0].type, "AES-256");
+  EXPECT_TRUE(made.keys[0].is_private);
+  EXPECT_EQ(made.keys[0].modifiable, !GetParam().non_modifiable);
+  EXPECT_EQ(made.reference.iv, GcmIv::kCaller);
+  EXPECT_EQ(made.reference.key.label, "kek-1");
+
+  const std::string text(32, 's');
+  const WorkerResponse sealed = Encrypt(made.reference, text);
+  ASSERT_THAT(sealed.status, IsOk());
+  EXPECT_EQ(sealed.bytes.size(), 12 + text.size() + 16);
+  EXPECT_EQ(sealed.bytes.find(text), std::string::npos);
+  EXPECT_NE(Encrypt(made.reference, text).bytes, sealed.bytes);
+
+  Begin();  // another worker
+  const WorkerResponse opened = Decrypt(made.reference, sealed.bytes);
+  ASSERT_THAT(opened.status, IsOk());
+  EXPECT_EQ(RevealedText(opened.secret), text);
+  EXPECT_THAT(OfKey(WorkerVerb::kProbe, made.reference).status, IsOk());
+}
+
+TEST_P(TokenContractTest, TakesDamagedDataForWhatItIs) {
+  const WorkerResponse made = Generate("kek-1", "1");
+  ASSERT_THAT(made.status, IsOk());
+  const std::string sealed = Encrypt(made.reference, "text").bytes;
+  for (size_t i = 0; i < sealed.size(); ++i) {
+    std::string damaged = sealed;
+    damaged[i] = static_cast<char>(damaged[i] ^ 0x10);
+    const WorkerResponse refused = Decrypt(made.reference, damaged);
+    EXPECT_THAT(refused.status,
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("does not authenticate")))
+        << "byte " << i;
+    EXPECT_FALSE(refused.restart);
+  }
+  for (size_t size = 0; size < sealed.size(); ++size) {
+    EXPECT_THAT(Decrypt(made.reference, sealed.substr(0, size)).status,
+                StatusIs(absl::StatusCode::kInvalidArgument, _))
+        << size << " bytes";
+  }
+  EXPECT_THAT(Decrypt(made.reference, sealed, "other").status,
+              StatusIs(absl::StatusCode::kInvalidArgument, _));
+  EXPECT_THAT(Decrypt(made.reference, sealed).status, IsOk());
+}
+
+TEST_P(TokenContractTest, NeverMakesASecondKeyOfTheSameName) {
+  ASSERT_THAT(Generate("kek-1", "1").status, IsOk());
+  EXPECT_THAT(Generate("kek-1", "2").status,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")));
+  EXPECT_THAT(Generate("kek-2", "1").status,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")));
+  EXPECT_EQ(Only(WorkerVerb::kList).keys.size(), 1u);
+}
+
+TEST_P(TokenContractTest, AdoptsAKeyByItsLabelAlone) {
+  const WorkerResponse made = Generate("kek-1", "1");
+  ASSERT_THAT(made.status, IsOk());
+  WorkerRequest request;
+  request.verb = WorkerVerb::kAdopt;
+  request.new_key.selector.label = "kek-1";
+  const WorkerResponse adopted = Ask(std::move(request));
+  ASSERT_THAT(adopted.status, IsOk());
+  EXPECT_EQ(adopted.reference, made.reference);
+}
+
+TEST_P(TokenContractTest, DestroysAKeyOnceAndForAll) {
+  const WorkerResponse made = Generate("kek-1", "1", true);
+  ASSERT_THAT(made.status, IsOk());
+  Begin(true);  // also the copy in the session
+  const std::string sealed = Encrypt(made.reference, "text").bytes;
+  ASSERT_THAT(OfKey(WorkerVerb::kDestroy, made.reference).status, IsOk());
+  EXPECT_THAT(Decrypt(made.reference, sealed).status, StatusIs(absl::StatusCode::kNotFound, _));
+  EXPECT_THAT(OfKey(WorkerVerb::kProbe, made.reference).status,
+              StatusIs(absl::StatusCode::kNotFound, _));
+  EXPECT_THAT(OfKey(WorkerVerb::kDestroy, made.reference).status, IsOk());
+  EXPECT_TRUE(Only(WorkerVerb::kList).keys.empty());
+}
+
+TEST_P(TokenContractTest, WorksWithACopyInTheSession) {
+  const WorkerResponse made = Generate("kek-1", "1", true);
+  ASSERT_THAT(made.status, IsOk());
+  const std::string sealed = Encrypt(made.reference, "text").bytes;
+  Begin(true);
+  const WorkerResponse measured = OfKey(WorkerVerb::kMeasure, made.reference);
+  ASSERT_THAT(measured.status, IsOk());
+  EXPECT_EQ(measured.measurements.size(), 4u);  // with the key and with its copy
+  for (const Measurement& measurement : measured.measurements) {
+    EXPECT_GT(measurement.p50, 0u) << measurement.what;
+    EXPECT_GE(measurement.p99, measurement.p50) << measurement.what;
+  }
+  EXPECT_THAT(Decrypt(made.reference, sealed).status, IsOk());
+  const WorkerResponse again = Encrypt(made.reference, "text");
+  Begin(false);
+  EXPECT_THAT(Decrypt(made.reference, again.bytes).status, IsOk());
+}
+
+TEST_P(TokenContractTest, WorksWithoutACopyWhereThereCanBeNone) {
+  const WorkerResponse made = Generate("kek-1", "1", false);
+  ASSERT_THAT(made.status, IsOk());
+  Begin(true);
+  const WorkerResponse sealed = Encrypt(made.reference, "text");
+  ASSERT_THAT(sealed.status, IsOk());
+  EXPECT_THAT(Decrypt(made.reference, sealed.bytes).status, IsOk());
+}
+
+TEST_P(TokenContractTest, SaysThatAKeyIsNotThere) {
+  ASSERT_THAT(Only(WorkerVerb::kStart).status, IsOk());
+  const WorkerResponse response = Encrypt({.key = {.label = "none", .id = "1"}}, "text");
+  EXPECT_THAT(response.status, StatusIs(absl::StatusCode::kNotFound, HasSubstr("'none' (id 31)")));
+  EXPECT_FALSE(response.restart);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tokens, TokenContractTest,
+                         ::testing::Values(Ability{"softhsm2", true}, Ability{"nss", true}),
+                         [](const auto& test) { return std::string(test.param.script); });
+
+}  // namespace
+}  // namespace kekd

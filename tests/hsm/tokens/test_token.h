@@ -1,0 +1,31 @@
+// Real tokens for tests.
+#ifndef KEKD_TESTS_HSM_TOKENS_TEST_TOKEN_H_
+#define KEKD_TESTS_HSM_TOKENS_TEST_TOKEN_H_
+
+#include <optional>
+#include <string>
+
+#include "hsm/token/worker_message.h"
+
+namespace kekd::testing {
+
+// A token that a script of this folder has made.
+struct TestToken {
+  std::string module;
+  std::string init_arguments;
+  std::string label;
+  std::string serial;
+  std::string pin_file;
+
+  // Works with it; what is remembered about PINs goes to `directory`/pins.
+  WorkerConfig Config(const std::string& directory) const;
+};
+
+// Runs tests/hsm/tokens/`script` and sets the environment variable that the module needs in this
+// process. None if the module is not installed. Ends the process on any other failure.
+std::optional<TestToken> MakeTestToken(const std::string& script, const std::string& directory,
+                                       const std::string& label, const std::string& pin);
+
+}  // namespace kekd::testing
+
+#endif  // KEKD_TESTS_HSM_TOKENS_TEST_TOKEN_H_
