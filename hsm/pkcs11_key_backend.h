@@ -15,7 +15,8 @@ inline constexpr absl::string_view kPkcs11Backend = "pkcs11";
 
 // Custody `device`: the key is made on the token, never leaves it, and every operation goes there
 // (AES-256-GCM). New keys are labelled "<label>-<version>" with a random CKA_ID; an empty label
-// stands for "kekd-<keyring>". `random` outlives it.
+// stands for "kekd-<keyring>". It is a KeyAdopter, which takes a PKCS#11 URI of a key (and of the
+// token, if it says which). `random` outlives it.
 std::unique_ptr<KeyBackend> CreatePkcs11KeyBackend(std::shared_ptr<TokenClient> token,
                                                    std::string label, const RandomSource& random);
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,10 +18,15 @@
 namespace kekd {
 
 // TokenClient keeps a worker for one token: starts it with the first call, starts another when it
-// has died, hangs or asks for it, and repeats the call that this broke, once. Every request is
-// whole in itself (the worker finds its key by the reference and keeps the handle), so a new worker
-// needs nothing but the configuration. Starts that fail are spaced: at once, then 50 ms, 100 ms …
-// 500 ms; calls meanwhile fail at once with Unavailable and the reason. Thread-safe.
+// has died, hangs or asks for it, and repeats the call that this broke, once (never Generate, which
+// may have left a key behind). Every request is whole in itself (the worker finds its key by the
+// reference and keeps the handle), so a new worker needs nothing but the configuration. A start
+// goes on when the deadline of the call that began it has passed, so that a token which is slow to
+// start comes up in the end.
+//
+// Starts that fail are spaced: at once, then 50 ms, 100 ms … 500 ms; calls meanwhile fail at once
+// with Unavailable and the reason. Workers that start well and end before their first answer are
+// spaced in the same way; calls meanwhile wait for the next one. Thread-safe.
 class TokenClient final {
  public:
   static constexpr absl::Duration kFirstPause = absl::Milliseconds(50);
@@ -27,6 +34,9 @@ class TokenClient final {
 
   // No worker is started before the first call.
   explicit TokenClient(WorkerProcess::Options options) : options_(std::move(options)) {}
+  ~TokenClient();  // ends the worker; no call may be under way
+  TokenClient(const TokenClient&) = delete;
+  TokenClient& operator=(const TokenClient&) = delete;
 
   // nonce || ciphertext || tag. Errors as WorkerResponse::status and WorkerProcess::Call.
   absl::StatusOr<std::string> Encrypt(const KeyReference& key, const SecretBytes& plaintext,
@@ -40,9 +50,12 @@ class TokenClient final {
   absl::StatusOr<std::vector<KeyDescription>> List(absl::Time deadline);
   absl::StatusOr<TokenDescription> Describe(absl::Time deadline);
   absl::Status Probe(absl::Time deadline);
+  // The same with a round trip of the key; NotFound if there is no such key.
+  absl::Status Probe(const KeyReference& key, absl::Time deadline);
   absl::StatusOr<std::vector<Measurement>> Measure(const KeyReference& key, uint32_t count,
                                                    absl::Time deadline);
 
+  // What the worker's process has lived through, for metrics and people.
   struct Stats {
     uint64_t starts = 0;   // of workers
     pid_t pid = 0;         // of the one that lives; 0 if none does
@@ -52,17 +65,32 @@ class TokenClient final {
   const WorkerProcess::Options& options() const { return options_; }
 
  private:
-  absl::StatusOr<WorkerResponse> Call(const WorkerRequest& request, absl::Time deadline);
+  absl::StatusOr<WorkerResponse> Call(WorkerRequest& request, absl::Time deadline);
+  // The request's answer, its own error as an error.
+  absl::StatusOr<WorkerResponse> Ask(WorkerRequest request, absl::Time deadline);
+  absl::StatusOr<KeyReference> AskForKey(WorkerVerb verb, const NewKey& key, absl::Time deadline);
   absl::StatusOr<std::shared_ptr<WorkerProcess>> Worker(absl::Time deadline);
+  void MarkUseful(const WorkerProcess& worker);
+  void BuryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void BeginStartLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SpaceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RunStart();
 
   const WorkerProcess::Options options_;
   mutable Mutex mu_;
-  CondVar started_;
-  bool starting_ ABSL_GUARDED_BY(mu_) = false;  // one thread starts, the others wait
-  std::shared_ptr<WorkerProcess> worker_ ABSL_GUARDED_BY(mu_);
+  CondVar changed_;
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread starter_ ABSL_GUARDED_BY(mu_);
+  bool starting_ ABSL_GUARDED_BY(mu_) = false;
+  uint64_t failed_starts_ ABSL_GUARDED_BY(mu_) = 0;
+  bool last_start_failed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status start_failure_ ABSL_GUARDED_BY(mu_);
   absl::Duration pause_ ABSL_GUARDED_BY(mu_) = absl::ZeroDuration();
   absl::Time next_start_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  // The one that starts, then the one that serves. `dead_` waits for a thread with time to bury it.
+  std::shared_ptr<WorkerProcess> worker_ ABSL_GUARDED_BY(mu_);
+  bool useful_ ABSL_GUARDED_BY(mu_) = false;  // worker_ has answered
+  std::vector<std::shared_ptr<WorkerProcess>> dead_ ABSL_GUARDED_BY(mu_);
   Stats stats_ ABSL_GUARDED_BY(mu_);
 };
 

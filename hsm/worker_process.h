@@ -4,15 +4,13 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "base/mutex.h"
-#include "base/unique_fd.h"
 #include "hsm/token/worker_message.h"
 
 namespace kekd {
@@ -20,56 +18,79 @@ namespace kekd {
 // WorkerProcess is a running kekd-hsm-worker: a program of its own, started by posix_spawn, in
 // which alone the PKCS#11 module and the PIN are. It has one socket pair per channel; each channel
 // has a thread in the worker that answers one request at a time. The worker ends when kekd's end of
-// its sockets is closed. Thread-safe.
+// its sockets is closed. It gets kekd's environment, which modules are configured by, without what
+// looks like a secret and without systemd's descriptors. Thread-safe.
 class WorkerProcess final {
  public:
   struct Options {
     std::string program;  // absolute path of kekd-hsm-worker
     WorkerConfig config;
-    uint32_t channels = 4;
-    // A request that was not answered within this time hangs: the worker is killed. A shorter
-    // deadline of a caller ends the caller's wait only.
+    uint32_t channels = 4;  // 1 to kMaxChannels
+    // An Encrypt, Decrypt or Probe that was not answered within this time hangs: the worker is
+    // killed. A shorter deadline of a caller ends the caller's wait only. Anything else, which may
+    // take long by nature, hangs when its caller's deadline has passed too.
     absl::Duration call_timeout = absl::Seconds(2);
+    // The same for the start: loading the module, C_Initialize, finding the token, login.
+    absl::Duration start_timeout = absl::Seconds(30);
   };
 
-  // Spawns it and sends the configuration. The token may be away: then the worker lives, and
-  // `start_status()` says what is wrong. Unavailable if it can't be spawned or ends at once.
+  // Spawns it, nothing more. InvalidArgument for options that make no sense, Unavailable if it
+  // can't be spawned.
+  static absl::StatusOr<std::shared_ptr<WorkerProcess>> Spawn(const Options& options);
+  // Sends the configuration, to be called once before the first Call. The token may be away: then
+  // the worker lives, and `start_status()` says what is wrong. Unavailable if the worker ends, was
+  // killed or asks for another process.
+  absl::Status Configure(const Options& options, absl::Time deadline);
+  // Both.
   static absl::StatusOr<std::shared_ptr<WorkerProcess>> Start(const Options& options,
                                                               absl::Time deadline);
-  ~WorkerProcess();  // kills it and waits for its end
+  // Kills it and waits for its end, for a second; one that the kernel can't end just then (a driver
+  // that hangs) is reaped when it does end.
+  ~WorkerProcess();
 
   // Sends a request on a free channel and waits for the answer: for a channel and for the answer
-  // until `deadline`. The worker's own errors come as the response's status. Unavailable if the
-  // worker has ended or was killed, DeadlineExceeded if there is no answer yet (the worker is
-  // killed if the request is older than call_timeout).
-  absl::StatusOr<WorkerResponse> Call(WorkerRequest request, absl::Time deadline);
+  // until `deadline`. Sets the request's timeout and leaves the rest, so that it can be sent again.
+  // The worker's own errors come as the response's status. Unavailable if the worker has ended or
+  // was killed, DeadlineExceeded if there is no answer yet, InvalidArgument if the request is too
+  // large.
+  absl::StatusOr<WorkerResponse> Call(WorkerRequest& request, absl::Time deadline);
 
   // False once it has ended or was given up.
   bool alive() const;
-  // Why not: "it was killed by signal 11 (SIGSEGV)", "it ended with code 3", "C_Encrypt hung …".
+  // Why not: "it was killed by signal 11 (SIGSEGV)", "it ended with code 3", "encrypt was not
+  // answered within 2s"; empty while it lives.
   std::string end() const;
   pid_t pid() const { return pid_; }
-  // Ends it. The calls that wait fail. More than once is fine.
-  void Kill(const std::string& why);
+  // Ends it. The calls that wait fail. More than once is fine; the first reason is kept.
+  void Kill(absl::string_view why);
 
+  // Of Configure.
   const absl::Status& start_status() const { return start_status_; }
   const TokenDescription& token() const { return token_; }
 
  private:
-  struct Channel;
-  WorkerProcess(pid_t pid, std::vector<std::unique_ptr<Channel>> channels,
-                absl::Duration call_timeout);
+  struct State;  // outlives this object in the thread that waits for the process's end
+  struct Lease;  // of a channel
+  WorkerProcess(pid_t pid, std::shared_ptr<State> state, absl::Duration call_timeout);
+
+  absl::StatusOr<Lease> Acquire(WorkerVerb verb, absl::Time deadline);
+  absl::StatusOr<WorkerResponse> CallOn(Lease& lease, const WorkerRequest& request,
+                                        absl::Time hang_at, absl::Time deadline);
+  absl::Status Ended();
 
   const pid_t pid_;
+  const std::shared_ptr<State> state_;
   const absl::Duration call_timeout_;
   absl::Status start_status_;
   TokenDescription token_;
-  mutable Mutex mu_;
-  CondVar free_;
-  std::vector<std::unique_ptr<Channel>> channels_ ABSL_GUARDED_BY(mu_);
-  bool alive_ ABSL_GUARDED_BY(mu_) = true;
-  std::string end_ ABSL_GUARDED_BY(mu_);
 };
+
+// "encrypt", "decrypt", …
+absl::string_view ToString(WorkerVerb verb);
+
+// The kekd-hsm-worker that belongs to this program: in the folder of the running program, else in
+// ../libexec/kekd beside that. Never by PATH or the environment. NotFound that names both places.
+absl::StatusOr<std::string> FindWorkerProgram();
 
 }  // namespace kekd
 

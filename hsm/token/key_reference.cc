@@ -37,8 +37,11 @@ absl::StatusOr<KeyReference> KeyReference::Parse(absl::string_view text) {
   KeyReference reference;
   reference.token = std::move(uri->token);
   reference.key = std::move(uri->key);
-  const std::pair<absl::string_view, absl::string_view> query =
-      absl::StrSplit(parts.second, absl::MaxSplits("&x-kekd-iv-reason=", 1));
+  // The order is known, so that what is missing is empty.
+  std::pair<absl::string_view, absl::string_view> query =
+      absl::StrSplit(parts.second, absl::MaxSplits("&x-kekd-for=", 1));
+  reference.made_for = PercentDecoded(query.second);
+  query = absl::StrSplit(query.first, absl::MaxSplits("&x-kekd-iv-reason=", 1));
   reference.iv_reason = PercentDecoded(query.second);
   for (const GcmIv iv : {GcmIv::kCaller, GcmIv::kToken, GcmIv::kTokenAppended}) {
     reference.iv = iv;

@@ -24,7 +24,7 @@ enum class GcmIv : uint8_t {
 // the token that it was made on, with how it is used and why as vendor attributes:
 //
 //   pkcs11:token=prod;serial=0a1b;object=kekd-prod-3;id=%01%02…?x-kekd-iv=caller
-//   …?x-kekd-iv=token&x-kekd-iv-reason=CKR_MECHANISM_PARAM_INVALID
+//   …?x-kekd-iv=token&x-kekd-iv-reason=CKR_MECHANISM_PARAM_INVALID&x-kekd-for=…
 //
 // The model and the serial are written down; opening a key asks for the label of the token and for
 // CKA_ID and CKA_LABEL of the key, not for the serial: a clone of the token is as good, and the
@@ -34,13 +34,17 @@ struct KeyReference {
   KeySelector key;
   GcmIv iv = GcmIv::kCaller;
   std::string iv_reason;  // the CKR_… that ruled out the ways before it; empty for kCaller
+  // Which version of which ring it is the key of: "<cluster id>/<ring UUID>/<version>". For kekd
+  // alone, not sent to the worker.
+  std::string made_for;
 
   // DataLoss if it is none that ToString has made. Needs the library hsm_uri.
   static absl::StatusOr<KeyReference> Parse(absl::string_view text);
   std::string ToString() const;
 
   friend bool operator==(const KeyReference& a, const KeyReference& b) {
-    return a.token == b.token && a.key == b.key && a.iv == b.iv && a.iv_reason == b.iv_reason;
+    return a.token == b.token && a.key == b.key && a.iv == b.iv && a.iv_reason == b.iv_reason &&
+           a.made_for == b.made_for;
   }
 };
 

@@ -118,6 +118,8 @@ absl::StatusOr<TokenUri> TokenUri::Parse(absl::string_view text) {
       absl::StrSplit(rest, absl::MaxSplits('?', 1));
   KEKD_RETURN_IF_ERROR(CheckAttributes(parts.first, ';', path_attributes));
   KEKD_RETURN_IF_ERROR(CheckAttributes(parts.second, '&', query_attributes));
+  // p11-kit gives these as strings of C, which would end there.
+  if (absl::StrContains(parts.second, "%00")) return Refused("has a zero byte in a path");
 
   const std::unique_ptr<P11KitUri, UriDeleter> uri(p11_kit_uri_new());
   if (uri == nullptr) return absl::InternalError("p11_kit_uri_new failed");
@@ -143,11 +145,23 @@ absl::StatusOr<TokenUri> TokenUri::Parse(absl::string_view text) {
   result.token.manufacturer = Unpadded(token->manufacturerID);
   result.token.model = Unpadded(token->model);
   result.token.serial = Unpadded(token->serialNumber);
+  // Spaces at the end are padding: of a value of nothing else nothing would be left, and any token
+  // would match.
+  for (const auto& [name, value] :
+       {std::pair<absl::string_view, const std::string&>{"token", result.token.label},
+        {"manufacturer", result.token.manufacturer},
+        {"model", result.token.model},
+        {"serial", result.token.serial}}) {
+    if (value.empty() &&
+        absl::StrContains(absl::StrCat(";", parts.first), absl::StrCat(";", name, "="))) {
+      return Refused(absl::StrCat("has ", name, " of spaces alone; leave it out to match any"));
+    }
+  }
   result.key.label = AttributeValue(uri.get(), CKA_LABEL);
   result.key.id = AttributeValue(uri.get(), CKA_ID);
   if (const char* module = p11_kit_uri_get_module_path(uri.get()); module != nullptr) {
     result.module_path = module;
-    if (result.module_path.front() != '/') {
+    if (!absl::StartsWith(result.module_path, "/")) {
       return Refused("has a module-path that is no absolute path");
     }
   }

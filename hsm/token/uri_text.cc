@@ -17,7 +17,7 @@ namespace {
 bool StandsForItself(char c, absl::string_view name) {
   if (absl::ascii_isalnum(static_cast<unsigned char>(c))) return true;
   if (absl::StrContains("-._~", absl::string_view(&c, 1))) return true;
-  return c == '/' && (name == "module-path" || name == "pin-source");
+  return c == '/' && (name == "module-path" || name == "pin-source" || name == "x-kekd-for");
 }
 
 absl::string_view ToString(GcmIv iv) {
@@ -77,6 +77,7 @@ std::string KeyReference::ToString() const {
   uri.push_back('?');
   AppendUriAttribute(uri, '&', "x-kekd-iv", kekd::ToString(iv));
   AppendUriAttribute(uri, '&', "x-kekd-iv-reason", iv_reason);
+  AppendUriAttribute(uri, '&', "x-kekd-for", made_for);
   return uri;
 }
 

@@ -118,7 +118,7 @@ struct WorkerResponse {
   bool restart = false;
   TokenDescription token;
   std::vector<KeyDescription> keys;
-  KeyReference reference;  // what opens keys[0] again
+  KeyReference reference;  // what opens keys[0] again, without made_for
   std::vector<Measurement> measurements;
   std::string bytes;
   SecretBytes secret;

@@ -1,0 +1,206 @@
+#include "hsm/pkcs11_key_backend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "hsm/token/token_uri.h"
+
+namespace kekd {
+namespace {
+
+constexpr size_t kKeyIdBytes = 16;
+// What AES-GCM adds where the token makes the IV in its own way (key_reference.h).
+constexpr size_t kAppendedIvBytes = 16;
+
+// A part of the time is left for the caller to tell its client what came of it.
+absl::Time Earlier(absl::Time deadline) {
+  const absl::Duration left = deadline - absl::Now();
+  return deadline - std::clamp(left / 10, absl::ZeroDuration(), absl::Milliseconds(50));
+}
+
+std::string MadeFor(const KeySpec& spec) {
+  return absl::StrCat(spec.ring.cluster_id.ToString(), "/", spec.ring.ring_uuid.ToString(), "/",
+                      spec.version);
+}
+
+absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial& material) {
+  if (material.custody != Custody::kDevice || material.algorithm != Algorithm::kAes256Gcm ||
+      !material.wraps.empty()) {
+    return absl::DataLossError("this is no key on a PKCS#11 token");
+  }
+  KEKD_ASSIGN_OR_RETURN(KeyReference reference, KeyReference::Parse(material.key_reference));
+  if (reference.key.empty()) {
+    return absl::DataLossError("the reference of the key names no key");
+  }
+  if (reference.made_for != MadeFor(spec)) {
+    return absl::DataLossError(
+        absl::StrCat("the reference of the key is of another version or "
+                     "ring than version ",
+                     spec.version, " of ", spec.ring.name));
+  }
+  return reference;
+}
+
+class Pkcs11Key final : public BackendKey {
+ public:
+  Pkcs11Key(std::shared_ptr<TokenClient> token, KeyReference reference)
+      : token_(std::move(token)), reference_(std::move(reference)) {}
+
+  Algorithm algorithm() const override { return Algorithm::kAes256Gcm; }
+  bool MayBlock() const override { return true; }
+
+  absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
+                                      absl::Time deadline) const override {
+    KEKD_ASSIGN_OR_RETURN(std::string sealed, token_->Encrypt(reference_, plaintext,
+                                                              associated_data, Earlier(deadline)));
+    if (sealed.size() != Overhead() + plaintext.size()) {
+      return absl::InternalError(absl::StrCat("the HSM worker made ", sealed.size(),
+                                              " bytes of a plaintext of ", plaintext.size()));
+    }
+    return sealed;
+  }
+
+  absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
+                                      absl::Time deadline) const override {
+    if (sealed.size() < Overhead()) {
+      return absl::InvalidArgumentError("the ciphertext is too short to be one");
+    }
+    KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
+                          token_->Decrypt(reference_, sealed, associated_data, Earlier(deadline)));
+    if (sealed.size() != Overhead() + plaintext.size()) {
+      return absl::InternalError(absl::StrCat("the HSM worker made ", plaintext.size(),
+                                              " bytes of a ciphertext of ", sealed.size()));
+    }
+    return plaintext;
+  }
+
+ private:
+  size_t Overhead() const {
+    const size_t iv = reference_.iv == GcmIv::kTokenAppended ? kAppendedIvBytes
+                                                             : NonceSize(Algorithm::kAes256Gcm);
+    return iv + kAeadTagBytes;
+  }
+
+  const std::shared_ptr<TokenClient> token_;
+  const KeyReference reference_;
+};
+
+class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
+ public:
+  Pkcs11KeyBackend(std::shared_ptr<TokenClient> token, std::string label,
+                   const RandomSource& random)
+      : token_(std::move(token)), label_(std::move(label)), random_(random) {}
+
+  Description Describe() const override {
+    const WorkerConfig& config = token_->options().config;
+    TokenUri uri;
+    uri.token = config.token;
+    uri.module_path = config.module_path;
+    return {std::string(kPkcs11Backend), uri.ToString()};
+  }
+
+  absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time deadline) override {
+    const WorkerConfig& config = token_->options().config;
+    NewKey key;
+    key.selector.label = absl::StrCat(
+        label_.empty() ? absl::StrCat("kekd-", spec.ring.name) : label_, "-", spec.version);
+    key.selector.id.resize(kKeyIdBytes);
+    KEKD_RETURN_IF_ERROR(random_.Fill(AsWritableBytes(key.selector.id)));
+    key.modifiable = config.session_copy;
+    absl::StatusOr<KeyReference> reference = token_->Generate(key, Earlier(deadline));
+    if (absl::IsUnavailable(reference.status()) || absl::IsDeadlineExceeded(reference.status())) {
+      TakeBack(config.token, key.selector, deadline);
+    }
+    KEKD_RETURN_IF_ERROR(reference.status());
+    return MaterialOf(*std::move(reference), spec);
+  }
+
+  absl::StatusOr<std::shared_ptr<const BackendKey>> OpenKey(const KeySpec& spec,
+                                                            const KeyMaterial& material,
+                                                            absl::Time deadline) override {
+    KEKD_ASSIGN_OR_RETURN(KeyReference reference, ReferenceOf(spec, material));
+    // The one look at the token: after it nothing is looked up again while the worker lives.
+    KEKD_RETURN_IF_ERROR(token_->Probe(reference, Earlier(deadline)));
+    return std::make_shared<const Pkcs11Key>(token_, std::move(reference));
+  }
+
+  absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
+                          absl::Time deadline) override {
+    KEKD_ASSIGN_OR_RETURN(const KeyReference reference, ReferenceOf(spec, material));
+    return token_->Destroy(reference, Earlier(deadline));
+  }
+
+  absl::Status Probe(absl::Time deadline) override { return token_->Probe(Earlier(deadline)); }
+
+  KeyAdopter* adopter() override { return this; }
+
+  absl::StatusOr<KeyMaterial> AdoptKey(const KeySpec& spec, absl::string_view text,
+                                       bool allow_extractable, absl::Time deadline) override {
+    KEKD_ASSIGN_OR_RETURN(const TokenUri uri, TokenUri::Parse(text));
+    if (!uri.module_path.empty() || !uri.pin_file.empty()) {
+      return absl::InvalidArgumentError(
+          "the URI of a key has no module-path and no pin-source: those of the backend are used");
+    }
+    if (uri.key.empty()) {
+      return absl::InvalidArgumentError("the URI names no key: add object= or id=");
+    }
+    const absl::Time earlier = Earlier(deadline);
+    if (!(uri.token == TokenSelector{})) {
+      KEKD_ASSIGN_OR_RETURN(const TokenDescription description, token_->Describe(earlier));
+      KEKD_RETURN_IF_ERROR(CheckToken(uri.token, description.token));
+    }
+    KEKD_ASSIGN_OR_RETURN(
+        KeyReference reference,
+        token_->Adopt({.selector = uri.key, .allow_extractable = allow_extractable}, earlier));
+    return MaterialOf(std::move(reference), spec);
+  }
+
+ private:
+  static absl::Status CheckToken(const TokenSelector& meant, const TokenSelector& is) {
+    const auto differs = [](absl::string_view a, absl::string_view b) {
+      return !a.empty() && a != b;
+    };
+    if (!differs(meant.label, is.label) && !differs(meant.manufacturer, is.manufacturer) &&
+        !differs(meant.model, is.model) && !differs(meant.serial, is.serial)) {
+      return absl::OkStatus();
+    }
+    TokenUri token;
+    token.token = is;
+    return absl::NotFoundError(
+        absl::StrCat("the URI names another token than the backend's, ", token.ToString()));
+  }
+
+  static KeyMaterial MaterialOf(KeyReference reference, const KeySpec& spec) {
+    reference.made_for = MadeFor(spec);
+    KeyMaterial material;
+    material.custody = Custody::kDevice;
+    material.algorithm = Algorithm::kAes256Gcm;
+    material.key_reference = reference.ToString();
+    return material;
+  }
+
+  // What Generate may have left on the token. Nobody but this call knows the random id, so it can
+  // be no other key; if it does not work now, an unused key stays there, which `kekctl hsm list`
+  // shows.
+  void TakeBack(const TokenSelector& token, const KeySelector& key, absl::Time deadline) {
+    KeyReference reference;
+    reference.token = token;
+    reference.key = key;
+    token_->Destroy(reference, deadline).IgnoreError();
+  }
+
+  const std::shared_ptr<TokenClient> token_;
+  const std::string label_;
+  const RandomSource& random_;
+};
+
+}  // namespace
+
+std::unique_ptr<KeyBackend> CreatePkcs11KeyBackend(std::shared_ptr<TokenClient> token,
+                                                   std::string label, const RandomSource& random) {
+  return std::make_unique<Pkcs11KeyBackend>(std::move(token), std::move(label), random);
+}
+
+}  // namespace kekd
