@@ -23,13 +23,30 @@ uint32_t SessionLimit(const CK_TOKEN_INFO& info, uint32_t wanted) {
 
 }  // namespace
 
+void KnownKeys::Add(const KeySelector& key) {
+  MutexLock lock(&mu_);
+  keys_.emplace(key.label, key.id);
+}
+
+void KnownKeys::Remove(const KeySelector& key) {
+  MutexLock lock(&mu_);
+  keys_.erase({key.label, key.id});
+}
+
+bool KnownKeys::Contains(const KeySelector& key) const {
+  MutexLock lock(&mu_);
+  return keys_.count({key.label, key.id}) != 0;
+}
+
 Attachment::Attachment(const Module& module, TokenInfo token, CK_SESSION_HANDLE login_session,
-                       uint32_t sessions, bool session_copy, const RandomSource& random)
+                       uint32_t sessions, bool session_copy, const RandomSource& random,
+                       KnownKeys& known_keys)
     : module_(module),
       token_(std::move(token)),
       login_session_(login_session),
       session_copy_(session_copy),
-      random_(random) {
+      random_(random),
+      known_keys_(known_keys) {
   sessions_.Reset(&module_, token_.slot, SessionLimit(token_.info, sessions));
 }
 
@@ -61,6 +78,7 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
       found->copy = 0;
     }
   }
+  known_keys_.Add(key.key);
   MutexLock lock(&keys_mu_);
   keys_[name] = found;
   return std::shared_ptr<const FoundKey>(found);
@@ -85,11 +103,6 @@ void Attachment::Forget(const KeySelector& key) {
     keys_.erase(known);
   }
   if (found->copy != 0) module_->C_DestroyObject(login_session_, found->copy);
-}
-
-void Attachment::ForgetAll() {
-  MutexLock lock(&keys_mu_);
-  keys_.clear();
 }
 
 absl::Status Attachment::OpenCanary(const KeyReference& key, const FoundKey& found,

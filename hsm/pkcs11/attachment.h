@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -31,14 +32,28 @@ struct FoundKey {
   CK_OBJECT_HANDLE handle() const { return copy != 0 ? copy : token_key; }
 };
 
+// KnownKeys remembers which keys this process has found, whatever becomes of the token: that one of
+// them is not there any more is no ordinary answer. Thread-safe.
+class KnownKeys final {
+ public:
+  void Add(const KeySelector& key);
+  void Remove(const KeySelector& key);
+  bool Contains(const KeySelector& key) const;
+
+ private:
+  mutable Mutex mu_;
+  std::set<std::pair<std::string, std::string>> keys_ ABSL_GUARDED_BY(mu_);  // label and id
+};
+
 // Attachment is a token that was found and logged in to: its slot, the session that keeps the
 // login, the other sessions, and the handles of the keys that were used. Everything in it dies
 // together. Thread-safe; Detach ends it.
 class Attachment final {
  public:
-  // `module` and `random` outlive it. Copies of keys are made if `session_copy`.
+  // `module`, `random` and `known_keys` outlive it. Copies of keys are made if `session_copy`.
   Attachment(const Module& module, TokenInfo token, CK_SESSION_HANDLE login_session,
-             uint32_t sessions, bool session_copy, const RandomSource& random);
+             uint32_t sessions, bool session_copy, const RandomSource& random,
+             KnownKeys& known_keys);
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
 
@@ -52,7 +67,6 @@ class Attachment final {
                                                        SessionPool::Lease& lease);
   // Forgets the handles of a key, and destroys its copy.
   void Forget(const KeySelector& key);
-  void ForgetAll();
 
   // Whether what is known of `key` is true: its canary opens. Renews the lease.
   absl::Status OpenCanary(const KeyReference& key, const FoundKey& found,
@@ -68,6 +82,7 @@ class Attachment final {
   const CK_SESSION_HANDLE login_session_;
   const bool session_copy_;
   const RandomSource& random_;
+  KnownKeys& known_keys_;
   SessionPool sessions_;
   // One thread looks on the token; those that have their key do not wait for it. Before keys_mu_.
   Mutex find_mu_;

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
+#include "hsm/pkcs11/monotonic.h"
 
 namespace kekd {
 namespace {
@@ -48,7 +48,7 @@ absl::StatusOr<SessionPool::Lease> SessionPool::Acquire(absl::Time deadline) {
     {
       MutexLock lock(&mu_);
       while (idle_.empty() && open_ >= limit_) {
-        const absl::Duration left = deadline - absl::Now();
+        const absl::Duration left = deadline - MonotonicNow();
         if (left <= absl::ZeroDuration()) {
           return absl::ResourceExhaustedError(
               "all sessions with the token are in use; allow more (sessions) if the token can");
@@ -66,7 +66,8 @@ absl::StatusOr<SessionPool::Lease> SessionPool::Acquire(absl::Time deadline) {
     if (session.ok()) return Lease(this, *session);
     MutexLock lock(&mu_);
     --open_;
-    if (CkRvOf(session.status()) != CKR_SESSION_COUNT || absl::Now() + kSessionPause > deadline) {
+    if (CkRvOf(session.status()) != CKR_SESSION_COUNT ||
+        MonotonicNow() + kSessionPause > deadline) {
       return session.status();
     }
     returned_.WaitFor(&mu_, kSessionPause);

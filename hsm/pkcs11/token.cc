@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
+#include "hsm/pkcs11/monotonic.h"
 
 namespace kekd {
 namespace {
@@ -27,8 +28,8 @@ RecoveryAction Next(RecoveryAction rung) {
 RecoveryAction FirstStep(const absl::Status& status) {
   const std::optional<CkRv> rv = CkRvOf(status);
   if (!rv.has_value()) {
-    // A module that has lost its token may find nothing rather than fail.
-    if (absl::IsNotFound(status)) return kReinitialise;
+    // Without a login, or without its token, a module may find nothing rather than fail.
+    if (absl::IsNotFound(status)) return kLogin;
     return absl::IsUnavailable(status) ? kNewSession : kNeverRetry;
   }
   const RecoveryAction action = ActionFor(*rv);
@@ -40,14 +41,14 @@ RecoveryAction FirstStep(const absl::Status& status) {
 Token::Token(WorkerConfig config, FileSystem& fs, const RandomSource& random)
     : config_(std::move(config)),
       random_(random),
-      begin_(absl::Now()),
+      begin_(MonotonicNow()),
       login_(fs, {.pin_file = config_.pin_file,
                   .file_owner = config_.file_owner,
                   .pin_log_directory = config_.pin_log_directory}) {}
 
 WorkerResponse Token::Answer(const WorkerRequest& request) {
   WorkerResponse response;
-  Ladder ladder{.deadline = absl::Now() + request.timeout};
+  Ladder ladder{.deadline = MonotonicNow() + request.timeout};
   switch (request.verb) {
     case WorkerVerb::kStart:
     case WorkerVerb::kDescribe:
@@ -78,7 +79,8 @@ WorkerResponse Token::Answer(const WorkerRequest& request) {
       response.status = Measure(request, ladder, response);
       break;
   }
-  response.restart = !response.status.ok() && ladder.restart && absl::Now() - begin_ > kRestartAge;
+  response.restart =
+      !response.status.ok() && ladder.restart && MonotonicNow() - begin_ > kRestartAge;
   return response;
 }
 
@@ -93,15 +95,15 @@ absl::Status Token::Run(Ladder& ladder, Operation operation) {
       attached = attached_ != nullptr;
       if (attached) {
         Attachment& attachment = *attached_;
+        if (std::exchange(ladder.forget, false) && ladder.key.has_value()) {
+          attachment.Forget(*ladder.key);
+        }
         absl::StatusOr<SessionPool::Lease> lease = attachment.sessions().Acquire(ladder.deadline);
         status = lease.status();
         if (lease.ok()) {
           status = operation(attachment, *lease);
           if (status.ok()) return status;
           lease->Retire();
-        }
-        if (ladder.rung < kFindAgain && FirstStep(status) == kFindAgain && ladder.key.has_value()) {
-          attachment.Forget(*ladder.key);
         }
       }
     }
@@ -115,32 +117,46 @@ absl::Status Token::Climb(Ladder& ladder, const absl::Status& status, uint64_t g
   const RecoveryAction first = FirstStep(status);
   if (first == kNeverRetry) return status;
   if (first == kWaitForCapacity) {
-    if (absl::Now() + kCapacityPause > ladder.deadline) return status;
+    if (MonotonicNow() + kCapacityPause > ladder.deadline) return status;
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(kCapacityPause));
     --ladder.attempts;
     return absl::OkStatus();
   }
-  if (ladder.rung != kNone && absl::Now() > ladder.deadline) return status;
+  if (ladder.rung != kNone && MonotonicNow() > ladder.deadline) return status;
   if (first == kRejectRequest || first == kUnsupported) {
     // Once more all the same: an answer about the data may be a token's bad moment.
     const bool climbs = absl::IsUnavailable(status);
     if (!climbs && ladder.rung >= kNewSession) return status;
     ladder.rung = climbs ? Next(ladder.rung) : kNewSession;
+  } else if (first == kRestartWorker && ladder.rung == kNone) {
+    // A new process costs the other requests too: once more before that.
+    ladder.rung = kNewSession;
   } else {
     ladder.rung = std::max(first, Next(ladder.rung));
   }
+  ladder.missing = absl::IsNotFound(status);
+  if (ladder.missing && ladder.rung > kLogin) ladder.rung = std::max(ladder.rung, kReinitialise);
   if (ladder.rung >= kRestartWorker) {
     ladder.rung = kRestartWorker;
     // What is not there is not there in a new process either.
-    ladder.restart = !absl::IsNotFound(status);
+    ladder.restart = !ladder.missing;
+    if (ladder.missing && ladder.key.has_value()) known_keys_.Remove(*ladder.key);
     return status;
   }
+  ladder.forget = ladder.rung == kFindAgain;
   if (ladder.rung == kNewSession || ladder.rung == kFindAgain) return absl::OkStatus();
-  ladder.missing = absl::IsNotFound(status);
-  const absl::Status recovered = Recover(ladder, ladder.rung, generation);
-  if (recovered.ok()) return recovered;
-  // What failed tells more than that the token was recovered too lately for this.
-  return absl::IsAborted(recovered) ? status : recovered;
+  for (;;) {
+    const absl::Status recovered = Recover(ladder, ladder.rung, generation);
+    if (!absl::IsAborted(recovered)) return recovered;
+    // Too soon after the last one. A request has some time; but for a key that may never have been
+    // nobody waits.
+    if (IsUnknown(ladder) || MonotonicNow() + kRecoveryPause > ladder.deadline) return status;
+    std::this_thread::sleep_for(absl::ToChronoNanoseconds(kCapacityPause));
+  }
+}
+
+bool Token::IsUnknown(const Ladder& ladder) const {
+  return ladder.missing && !(ladder.key.has_value() && known_keys_.Contains(*ladder.key));
 }
 
 absl::Status Token::Recover(Ladder& ladder, RecoveryAction action, uint64_t generation) {
@@ -151,15 +167,18 @@ absl::Status Token::Recover(Ladder& ladder, RecoveryAction action, uint64_t gene
     ladder.rung = std::min(ladder.rung, kNewSession);
     return absl::OkStatus();
   }
-  if (action == kLogin && attached_ != nullptr && IsStillLoggedInLocked()) return absl::OkStatus();
-  const absl::Time now = absl::Now();
-  if (now < next_recovery_ ||
-      (ladder.missing && attached_ != nullptr && now < next_recovery_ + kMissingPause)) {
+  if (action == kLogin && attached_ != nullptr && IsStillLoggedInLocked()) {
+    if (!ladder.missing) return absl::OkStatus();
+    action = ladder.rung = kReinitialise;
+  }
+  const absl::Time now = MonotonicNow();
+  if (now < next_recovery_ || (action == kReinitialise && attached_ != nullptr &&
+                               IsUnknown(ladder) && now < next_recovery_ + kMissingPause)) {
     return attached_ == nullptr ? failure_ : absl::AbortedError("the last recovery was just now");
   }
   ++generation_;
   failure_ = RecoverLocked(action);
-  next_recovery_ = absl::Now() + kRecoveryPause;
+  next_recovery_ = MonotonicNow() + kRecoveryPause;
   if (failure_.ok()) {
     failures_ = 0;
     return absl::OkStatus();
@@ -214,13 +233,13 @@ absl::Status Token::AttachLocked() {
       CheckRv((*module_)->C_OpenSession(token.slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session),
               "C_OpenSession"));
   const absl::Status logged_in =
-      login_.LogIn(*module_, token, session, absl::Now() + absl::Seconds(1));
+      login_.LogIn(*module_, token, session, MonotonicNow() + absl::Seconds(1));
   if (!logged_in.ok()) {
     (*module_)->C_CloseSession(session);
     return logged_in;
   }
   attached_ = std::make_unique<Attachment>(*module_, std::move(token), session, config_.sessions,
-                                           config_.session_copy, random_);
+                                           config_.session_copy, random_, known_keys_);
   return absl::OkStatus();
 }
 

@@ -34,7 +34,7 @@ class Token final {
  public:
   // Between two recoveries.
   static constexpr absl::Duration kRecoveryPause = absl::Milliseconds(100);
-  // The same if all that is wrong is that a key is not there: it may never have been.
+  // After one, if all that is wrong is that a key is not there which never was.
   static constexpr absl::Duration kMissingPause = absl::Seconds(1);
   // A process this young is not asked to be replaced: the next one would be no better.
   static constexpr absl::Duration kRestartAge = absl::Seconds(1);
@@ -55,6 +55,7 @@ class Token final {
     RecoveryAction rung = RecoveryAction::kNone;
     int attempts = 0;
     bool missing = false;  // the last step was taken because a key was not found
+    bool forget = false;   // the handle of `key`, before the next try
     bool restart = false;
   };
   using Operation = absl::FunctionRef<absl::Status(Attachment&, SessionPool::Lease&)>;
@@ -68,6 +69,8 @@ class Token final {
   absl::Status RecoverLocked(RecoveryAction action) ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
   absl::Status ReinitialiseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
   absl::Status AttachLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
+  // Whether all that is wrong is a key that is missing and that this process has never seen.
+  bool IsUnknown(const Ladder& ladder) const;
   bool IsStillLoggedInLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
 
   absl::Status Encrypt(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response);
@@ -83,6 +86,7 @@ class Token final {
   const WorkerConfig config_;
   const RandomSource& random_;
   const absl::Time begin_;
+  KnownKeys known_keys_;
   // Shared by whoever uses the token, held alone by who recovers it.
   SharedMutex gate_;
   UserLogin login_ ABSL_GUARDED_BY(gate_);

@@ -5,11 +5,11 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/gcm.h"
 #include "hsm/pkcs11/key_objects.h"
+#include "hsm/pkcs11/monotonic.h"
 #include "hsm/pkcs11/token.h"
 
 namespace kekd {
@@ -218,14 +218,17 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
     KEKD_ASSIGN_OR_RETURN(const WritingSession writing,
                           WritingSession::Open(module, token.token().slot, token.sessions()));
     token.Forget(request.key.key);
-    return CheckRv(module->C_DestroyObject(writing.session(), key), "C_DestroyObject");
+    KEKD_RETURN_IF_ERROR(
+        CheckRv(module->C_DestroyObject(writing.session(), key), "C_DestroyObject"));
+    known_keys_.Remove(request.key.key);
+    return absl::OkStatus();
   };
   for (;;) {
     const absl::Status destroyed = Run(ladder, destroy);
     if (!absl::IsNotFound(destroyed)) return destroyed;
     // A module that has lost its token finds nothing either: believed only of one found anew.
     if (missed > 1) return absl::OkStatus();
-    if (absl::Now() + kRecoveryPause > ladder.deadline) return destroyed;
+    if (MonotonicNow() + kRecoveryPause > ladder.deadline) return destroyed;
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(kRecoveryPause));
     ladder = Ladder{.deadline = ladder.deadline, .key = ladder.key};
     missed = 0;
@@ -288,7 +291,7 @@ absl::Status Token::Measure(const WorkerRequest& request, Ladder& ladder,
                              const std::function<absl::Status()>& once) -> absl::Status {
       std::vector<uint64_t> times;
       times.reserve(count);
-      for (uint32_t i = 0; i < count && (i == 0 || absl::Now() < ladder.deadline); ++i) {
+      for (uint32_t i = 0; i < count && (i == 0 || MonotonicNow() < ladder.deadline); ++i) {
         const auto begin = std::chrono::steady_clock::now();
         KEKD_RETURN_IF_ERROR(once());
         times.push_back(static_cast<uint64_t>(

@@ -4,11 +4,11 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "base/private_file.h"
 #include "base/secret_bytes.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
+#include "hsm/pkcs11/monotonic.h"
 
 namespace kekd {
 namespace {
@@ -179,7 +179,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
                        written.ok() ? std::string() : absl::StrCat(" (", written.message(), ")")));
     }
     if (ActionFor(rv) == RecoveryAction::kNeverRetry || i + 1 == kTries ||
-        absl::Now() + kPause > deadline) {
+        MonotonicNow() + kPause > deadline) {
       return CkRvError(rv, "C_Login");
     }
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(kPause));

@@ -2,18 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <optional>
 #include <ostream>
 #include <string>
 
-#include "base/file_system.h"
-#include "base/random_source.h"
-#include "hsm/pkcs11/token.h"
-#include "tests/hsm/tokens/test_token.h"
+#include "tests/hsm/pkcs11/token_fixture.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_directory.h"
 
 namespace kekd {
 namespace {
@@ -21,14 +15,9 @@ namespace {
 using ::testing::_;
 using ::testing::HasSubstr;
 using testing::IsOk;
-using testing::MakeTestToken;
 using testing::RevealedText;
-using testing::SecretFromText;
 using testing::StatusIs;
-using testing::TempDirectory;
-using testing::TestToken;
-
-constexpr char kPin[] = "kekd-test-4711";
+using testing::TokenFixture;
 
 // A token's script, and what it can do.
 struct Ability {
@@ -37,70 +26,9 @@ struct Ability {
 };
 void PrintTo(const Ability& ability, std::ostream* out) { *out << ability.script; }
 
-class TokenContractTest : public ::testing::TestWithParam<Ability> {
+class TokenContractTest : public TokenFixture, public ::testing::WithParamInterface<Ability> {
  protected:
-  void SetUp() override {
-    made_ = MakeTestToken(GetParam().script, directory_.path(), "kekd-test", kPin);
-    if (!made_.has_value()) GTEST_SKIP() << "NOT INSTALLED: " << GetParam().script;
-    Begin();
-  }
-  void TearDown() override {
-    if (!made_.has_value()) return;
-    // A module is initialised once in a process; the next test has another token.
-    absl::StatusOr<std::unique_ptr<Module>> module =
-        Module::Load(made_->module, made_->init_arguments);
-    ASSERT_THAT(module, IsOk());
-    EXPECT_THAT((*module)->Finalise(), IsOk());
-  }
-
-  void Begin(bool session_copy = false) {
-    WorkerConfig config = made_->Config(directory_.path());
-    config.session_copy = session_copy;
-    token_ =
-        std::make_unique<Token>(std::move(config), FileSystem::System(), RandomSource::System());
-  }
-
-  WorkerResponse Ask(WorkerRequest request) {
-    request.timeout = absl::Seconds(5);
-    return token_->Answer(request);
-  }
-  WorkerResponse Generate(const std::string& label, const std::string& id,
-                          bool modifiable = false) {
-    WorkerRequest request;
-    request.verb = WorkerVerb::kGenerate;
-    request.new_key.selector = {.label = label, .id = id};
-    request.new_key.modifiable = modifiable;
-    return Ask(std::move(request));
-  }
-  WorkerResponse Encrypt(const KeyReference& key, const std::string& text) {
-    WorkerRequest request;
-    request.verb = WorkerVerb::kEncrypt;
-    request.key = key;
-    request.associated_data = "data";
-    request.secret = SecretFromText(text);
-    return Ask(std::move(request));
-  }
-  WorkerResponse Decrypt(const KeyReference& key, const std::string& sealed,
-                         const std::string& data = "data") {
-    WorkerRequest request;
-    request.verb = WorkerVerb::kDecrypt;
-    request.key = key;
-    request.associated_data = data;
-    request.bytes = sealed;
-    return Ask(std::move(request));
-  }
-  WorkerResponse OfKey(WorkerVerb verb, const KeyReference& key) {
-    WorkerRequest request;
-    request.verb = verb;
-    request.key = key;
-    request.count = 20;
-    return Ask(std::move(request));
-  }
-  WorkerResponse Only(WorkerVerb verb) { return OfKey(verb, {}); }
-
-  TempDirectory directory_;
-  std::optional<TestToken> made_;
-  std::unique_ptr<Token> token_;
+  void SetUp() override { Make(GetParam().script); }
 };
 
 TEST_P(TokenContractTest, DescribesItselfAfterTheStart) {
@@ -184,7 +112,8 @@ TEST_P(TokenContractTest, AdoptsAKeyByItsLabelAlone) {
 TEST_P(TokenContractTest, DestroysAKeyOnceAndForAll) {
   const WorkerResponse made = Generate("kek-1", "1", true);
   ASSERT_THAT(made.status, IsOk());
-  Begin(true);  // also the copy in the session
+  config_.session_copy = true;  // also the copy in the session
+  Begin();
   const std::string sealed = Encrypt(made.reference, "text").bytes;
   ASSERT_THAT(OfKey(WorkerVerb::kDestroy, made.reference).status, IsOk());
   EXPECT_THAT(Decrypt(made.reference, sealed).status, StatusIs(absl::StatusCode::kNotFound, _));
@@ -198,7 +127,8 @@ TEST_P(TokenContractTest, WorksWithACopyInTheSession) {
   const WorkerResponse made = Generate("kek-1", "1", true);
   ASSERT_THAT(made.status, IsOk());
   const std::string sealed = Encrypt(made.reference, "text").bytes;
-  Begin(true);
+  config_.session_copy = true;
+  Begin();
   const WorkerResponse measured = OfKey(WorkerVerb::kMeasure, made.reference);
   ASSERT_THAT(measured.status, IsOk());
   EXPECT_EQ(measured.measurements.size(), 4u);  // with the key and with its copy
@@ -208,14 +138,16 @@ TEST_P(TokenContractTest, WorksWithACopyInTheSession) {
   }
   EXPECT_THAT(Decrypt(made.reference, sealed).status, IsOk());
   const WorkerResponse again = Encrypt(made.reference, "text");
-  Begin(false);
+  config_.session_copy = false;
+  Begin();
   EXPECT_THAT(Decrypt(made.reference, again.bytes).status, IsOk());
 }
 
 TEST_P(TokenContractTest, WorksWithoutACopyWhereThereCanBeNone) {
   const WorkerResponse made = Generate("kek-1", "1", false);
   ASSERT_THAT(made.status, IsOk());
-  Begin(true);
+  config_.session_copy = true;
+  Begin();
   const WorkerResponse sealed = Encrypt(made.reference, "text");
   ASSERT_THAT(sealed.status, IsOk());
   EXPECT_THAT(Decrypt(made.reference, sealed.bytes).status, IsOk());

@@ -1,0 +1,35 @@
+// SoftHSM2 behind p11fault, in this process.
+#ifndef KEKD_TESTS_HSM_PKCS11_FAULTY_TOKEN_H_
+#define KEKD_TESTS_HSM_PKCS11_FAULTY_TOKEN_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "tests/hsm/pkcs11/token_fixture.h"
+
+namespace kekd::testing {
+
+// A token whose module makes faults on order.
+class FaultyToken : public TokenFixture {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  // From now on: these lines of p11fault's control file.
+  void Order(const std::string& lines);
+  // How often a function was called since the test began.
+  uint64_t Calls(const std::string& function) const {
+    return Count(function) - before_.at(function);
+  }
+
+ private:
+  static uint64_t Count(const std::string& function);
+
+  std::map<std::string, uint64_t> before_;
+  int orders_ = 0;
+};
+
+}  // namespace kekd::testing
+
+#endif  // KEKD_TESTS_HSM_PKCS11_FAULTY_TOKEN_H_

@@ -1,0 +1,232 @@
+// What a token does to a request, and what becomes of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "tests/hsm/pkcs11/faulty_token.h"
+#include "tests/support/secrets.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekd {
+namespace {
+
+using ::testing::_;
+using testing::FaultyToken;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using testing::RevealedText;
+using testing::StatusIs;
+
+class RecoveryTest : public FaultyToken {
+ protected:
+  void SetUp() override {
+    FaultyToken::SetUp();
+    if (!made_.has_value()) return;
+    const WorkerResponse made = Generate("kek", "1");
+    ASSERT_THAT(made.status, IsOk());
+    key_ = made.reference;
+    sealed_ = Encrypt(key_, "text").bytes;
+    ASSERT_FALSE(sealed_.empty());
+    absl::SleepFor(Token::kRecoveryPause);
+  }
+  // Works until `deadline` at the latest.
+  void ExpectGood(const std::string& what) {
+    const WorkerResponse opened = Decrypt(key_, sealed_);
+    ASSERT_THAT(opened.status, IsOk()) << what;
+    EXPECT_EQ(RevealedText(opened.secret), "text") << what;
+    EXPECT_THAT(Encrypt(key_, "text").status, IsOk()) << what;
+  }
+  void ExpectGoodWithin(absl::Duration time, const std::string& what) {
+    const absl::Time end = absl::Now() + time;
+    while (!Decrypt(key_, sealed_).status.ok() && absl::Now() < end) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    ExpectGood(what);
+  }
+
+  KeyReference key_;
+  std::string sealed_;
+};
+
+TEST_F(RecoveryTest, NothingIsLookedUpForAKeyThatIsKnown) {
+  ExpectGood("first");
+  const uint64_t searches = Calls("C_FindObjectsInit");
+  for (int i = 0; i < 10; ++i) ExpectGood("again");
+  EXPECT_EQ(Calls("C_FindObjectsInit"), searches);
+  EXPECT_EQ(Calls("C_Login"), 1u);
+}
+
+TEST_F(RecoveryTest, OneErrorOfAnyKindAtAnyCallIsNeverSeen) {
+  for (const char* const function :
+       {"C_EncryptInit", "C_Encrypt", "C_DecryptInit", "C_Decrypt", "C_GenerateRandom"}) {
+    for (const char* const rv : {"CKR_HOST_MEMORY",
+                                 "CKR_GENERAL_ERROR",
+                                 "CKR_FUNCTION_FAILED",
+                                 "CKR_ARGUMENTS_BAD",
+                                 "CKR_DATA_LEN_RANGE",
+                                 "CKR_DEVICE_ERROR",
+                                 "CKR_DEVICE_MEMORY",
+                                 "CKR_DEVICE_REMOVED",
+                                 "CKR_ENCRYPTED_DATA_INVALID",
+                                 "CKR_FUNCTION_NOT_SUPPORTED",
+                                 "CKR_KEY_HANDLE_INVALID",
+                                 "CKR_MECHANISM_INVALID",
+                                 "CKR_MECHANISM_PARAM_INVALID",
+                                 "CKR_OBJECT_HANDLE_INVALID",
+                                 "CKR_OPERATION_ACTIVE",
+                                 "CKR_OPERATION_NOT_INITIALIZED",
+                                 "CKR_SESSION_CLOSED",
+                                 "CKR_SESSION_COUNT",
+                                 "CKR_SESSION_HANDLE_INVALID",
+                                 "CKR_TOKEN_NOT_PRESENT",
+                                 "CKR_USER_NOT_LOGGED_IN",
+                                 "CKR_CRYPTOKI_NOT_INITIALIZED",
+                                 "CKR_MUTEX_BAD",
+                                 "CKR_VENDOR_DEFINED"}) {
+      Order(absl::StrCat(function, " return ", rv));
+      // An error that begins at the top asks for a new process, or comes too soon after another.
+      ExpectGoodWithin(absl::Seconds(1), absl::StrCat(function, " ", rv));
+    }
+  }
+}
+
+TEST_F(RecoveryTest, SessionsThatAreKilledAreReplacedAndLoggedIn) {
+  for (int i = 0; i < 5; ++i) {
+    Order("C_EncryptInit sessions-killed");
+    ExpectGoodWithin(absl::Seconds(1), "sessions");
+  }
+}
+
+TEST_F(RecoveryTest, ATokenThatComesBackWorksByItself) {
+  for (const char* const how : {"token-gone", "token-gone until-reinit"}) {
+    Order(how);
+    const WorkerResponse away = Decrypt(key_, sealed_);
+    EXPECT_THAT(away.status, StatusIs(absl::StatusCode::kUnavailable, _));
+    EXPECT_THAT(Decrypt(key_, sealed_).status,
+                StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no token with label")));
+    Order("");
+    ExpectGoodWithin(absl::Seconds(1), how);
+  }
+}
+
+TEST_F(RecoveryTest, RequestsToATokenThatIsAwayFailAtOnceAndDoNotHammerIt) {
+  Order("token-gone");
+  EXPECT_FALSE(Decrypt(key_, sealed_).status.ok());
+  const uint64_t before = Calls("C_Initialize");
+  const absl::Time begin = absl::Now();
+  for (int i = 0; i < 1000; ++i) EXPECT_FALSE(Decrypt(key_, sealed_).status.ok());
+  const int64_t pauses = (absl::Now() - begin) / Token::kRecoveryPause;
+  EXPECT_LE(Calls("C_Initialize") - before, static_cast<uint64_t>(pauses) + 1);
+}
+
+TEST_F(RecoveryTest, SlotsAndHandlesThatAreRenumberedAreFoundAgain) {
+  Order("renumber");
+  EndModule();
+  ExpectGoodWithin(absl::Seconds(1), "renumbered");
+}
+
+TEST_F(RecoveryTest, ManyThreadsRecoverOnce) {
+  const uint64_t before = Calls("C_Initialize");
+  Order("C_DecryptInit return CKR_DEVICE_REMOVED times 4");
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] { ExpectGoodWithin(absl::Seconds(2), "thread"); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_LE(Calls("C_Initialize") - before, 4u);
+  EXPECT_GE(Calls("C_Initialize") - before, 1u);
+}
+
+TEST_F(RecoveryTest, WaitsForASessionWhenTheTokenHasFew) {
+  for (const char* const limit : {"max-sessions 2", "max-sessions 2 not-told", "max-sessions 3"}) {
+    Order(limit);
+    EndModule();
+    Begin();
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int n = 0; n < 20; ++n) EXPECT_THAT(Encrypt(key_, "text").status, IsOk()) << limit;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+}
+
+TEST_F(RecoveryTest, ABadTagIsNoBrokenToken) {
+  const uint64_t before = Calls("C_Initialize");
+  std::string damaged = sealed_;
+  damaged.back() = static_cast<char>(damaged.back() ^ 1);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(Decrypt(key_, damaged).status, StatusIs(absl::StatusCode::kInvalidArgument, _));
+  }
+  EXPECT_EQ(Calls("C_Initialize"), before);
+  EXPECT_EQ(Calls("C_Login"), 1u);
+}
+
+TEST_F(RecoveryTest, ABrokenTokenIsNoBadTag) {
+  Order("C_Decrypt return CKR_GENERAL_ERROR always");
+  EXPECT_THAT(Decrypt(key_, sealed_).status, StatusIs(absl::StatusCode::kUnavailable, _));
+  Order("C_Decrypt return CKR_ENCRYPTED_DATA_INVALID always");
+  EXPECT_THAT(Decrypt(key_, sealed_).status, StatusIs(absl::StatusCode::kUnavailable, _));
+  Order("");
+  ExpectGoodWithin(absl::Seconds(1), "after");
+}
+
+TEST_F(RecoveryTest, AsksForANewProcessWhenNothingHelps) {
+  absl::SleepFor(Token::kRestartAge);
+  Order("C_EncryptInit return CKR_DEVICE_ERROR always");
+  const WorkerResponse response = Encrypt(key_, "text");
+  EXPECT_THAT(response.status,
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("CKR_DEVICE_ERROR")));
+  EXPECT_TRUE(response.restart);
+}
+
+TEST_F(RecoveryTest, ATokensFolderThatIsTakenAwayAndGivenBack) {
+  const std::string tokens = directory_.path() + "/tokens";
+  for (const bool lately_used : {true, false}) {
+    if (!lately_used) {
+      EndModule();
+      Begin();
+    }
+    ASSERT_EQ(rename(tokens.c_str(), (tokens + ".away").c_str()), 0);
+    EXPECT_THAT(Decrypt(key_, sealed_).status, StatusIs(absl::StatusCode::kUnavailable, _));
+    EXPECT_THAT(OfKey(WorkerVerb::kDestroy, key_).status,
+                StatusIs(absl::StatusCode::kUnavailable, _));
+    ASSERT_EQ(rename((tokens + ".away").c_str(), tokens.c_str()), 0);
+    ExpectGoodWithin(absl::Seconds(1), "given back");
+  }
+}
+
+TEST_F(RecoveryTest, FindsOutWhoMakesTheInitialisationVector) {
+  const std::string text(32, 's');
+  Order("gcm-iv token");
+  const WorkerResponse cloud = Generate("cloud", "2");
+  ASSERT_THAT(cloud.status, IsOk());
+  EXPECT_EQ(cloud.reference.iv, GcmIv::kToken);
+  EXPECT_THAT(cloud.reference.iv_reason, HasSubstr("CKR_"));
+  const WorkerResponse sealed = Encrypt(cloud.reference, text);
+  EXPECT_EQ(sealed.bytes.size(), 12 + 32 + 16);
+  EXPECT_EQ(RevealedText(Decrypt(cloud.reference, sealed.bytes).secret), text);
+
+  Order("gcm-iv token-appended");
+  const WorkerResponse luna = Generate("luna", "3");
+  ASSERT_THAT(luna.status, IsOk());
+  EXPECT_EQ(luna.reference.iv, GcmIv::kTokenAppended);
+  const WorkerResponse appended = Encrypt(luna.reference, text);
+  EXPECT_EQ(appended.bytes.size(), 16 + 32 + 16);
+  EXPECT_EQ(RevealedText(Decrypt(luna.reference, appended.bytes).secret), text);
+
+  Order("mask-mechanism CKM_AES_GCM");
+  EXPECT_THAT(Generate("none", "4").status,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("CKR_MECHANISM_INVALID")));
+  Order("");
+  EXPECT_EQ(Only(WorkerVerb::kList).keys.size(), 3u);  // nothing is left of it
+}
+
+}  // namespace
+}  // namespace kekd
