@@ -140,14 +140,14 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
   bool checked = false;
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     const Module& module = token.module();
-    for (const KeySelector& taken :
-         {KeySelector{.label = asked.selector.label}, KeySelector{.id = asked.selector.id}}) {
-      KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> there,
-                            FindSecretKeys(module, lease.session(), taken));
-      if (!there.empty() && !checked) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "the token has a key ", DescribeSelector(taken), " already; adopt or destroy it"));
-      }
+    // The label alone may be there: of a ring of the same name in another cluster, or of a change
+    // that was begun and not committed.
+    const KeySelector taken = {.id = asked.selector.id};
+    KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> there,
+                          FindSecretKeys(module, lease.session(), taken));
+    if (!there.empty() && !checked) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the token has a key ", DescribeSelector(taken), " already; adopt or destroy it"));
     }
     KEKD_ASSIGN_OR_RETURN(const WritingSession writing,
                           WritingSession::Open(module, token.token().slot, token.sessions()));

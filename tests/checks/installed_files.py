@@ -57,6 +57,11 @@ class InstalledFiles(unittest.TestCase):
         result = run("systemd-analyze", "security", "--offline=true", f"--threshold={_MAX_EXPOSURE}", self.units()[0])
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
 
+    def test_worker_is_where_kekd_looks(self):
+        # hsm/worker_process.h: FindWorkerProgram.
+        worker = self.find("kekctl").parent.parent / "libexec/kekd/kekd-hsm-worker"
+        self.assertEqual(worker.stat().st_mode & 0o7777, 0o755)
+
     def test_programs_run(self):
         for name in ("kekd", "kekctl"):
             self.assertIn(name, run(self.find(f"bin/{name}"), "--version").stdout)
