@@ -59,7 +59,7 @@ class InstalledFiles(unittest.TestCase):
 
     def test_worker_is_where_kekd_looks(self):
         # hsm/worker_process.h: FindWorkerProgram.
-        worker = self.find("kekctl").parent.parent / "libexec/kekd/kekd-hsm-worker"
+        worker = self.find("bin/kekctl").parent.parent / "libexec/kekd/kekd-hsm-worker"
         self.assertEqual(worker.stat().st_mode & 0o7777, 0o755)
 
     def test_programs_run(self):
