@@ -44,7 +44,8 @@ Token::Token(WorkerConfig config, FileSystem& fs, const RandomSource& random)
       begin_(MonotonicNow()),
       login_(fs, {.pin_file = config_.pin_file,
                   .file_owner = config_.file_owner,
-                  .pin_log_directory = config_.pin_log_directory}) {}
+                  .pin_log_directory = config_.pin_log_directory,
+                  .pin_is_credential = config_.pin_is_credential}) {}
 
 WorkerResponse Token::Answer(const WorkerRequest& request) {
   WorkerResponse response;

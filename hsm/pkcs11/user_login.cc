@@ -1,5 +1,7 @@
 #include "hsm/pkcs11/user_login.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <thread>
 
@@ -122,12 +124,32 @@ absl::Status UserLogin::LogIn(const Module& module, const TokenInfo& token,
   return Send(module, token.slot, session, deadline, log, *entry);
 }
 
+absl::StatusOr<SecretBytes> UserLogin::ReadPin(FileInfo* info) const {
+  if (!options_.pin_is_credential) {
+    return ReadPrivateFile(fs_, "PIN file", options_.pin_file, kMaxPinBytes + 2,
+                           options_.file_owner, info);
+  }
+  // As for other credentials: systemd gives the service's user its right by an access list, which
+  // shows in the group's bits.
+  KEKD_ASSIGN_OR_RETURN(SecretBytes pin,
+                        fs_.ReadSecretFile(options_.pin_file, kMaxPinBytes + 2, info));
+  if (info->owner != 0 && info->owner != geteuid() && info->owner != options_.file_owner) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "the credential ", options_.pin_file, " belongs to uid ", info->owner, ", not to root"));
+  }
+  if ((info->mode & 027) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("the credential ", options_.pin_file,
+                     " is not as systemd makes it: others have rights on it"));
+  }
+  return pin;
+}
+
 absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_HANDLE session,
                              absl::Time deadline, PinLog& log,
                              const std::optional<PinLog::Entry>& entry) {
   FileInfo info;
-  absl::StatusOr<SecretBytes> pin = ReadPrivateFile(fs_, "PIN file", options_.pin_file,
-                                                    kMaxPinBytes + 2, options_.file_owner, &info);
+  absl::StatusOr<SecretBytes> pin = ReadPin(&info);
   if (!pin.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("no PIN: ", pin.status().message()));
   }

@@ -8,8 +8,10 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/file_system.h"
+#include "base/secret_bytes.h"
 #include "hsm/pkcs11/cryptoki.h"
 #include "hsm/pkcs11/module.h"
 #include "hsm/pkcs11/pin_log.h"
@@ -27,6 +29,7 @@ class UserLogin final {
     std::string pin_file;             // empty: there is no login
     std::optional<uid_t> file_owner;  // see WorkerConfig
     std::string pin_log_directory;
+    bool pin_is_credential = false;  // see WorkerConfig
   };
   static constexpr size_t kMaxPinBytes = 255;
 
@@ -42,6 +45,7 @@ class UserLogin final {
   std::string Problem(const TokenInfo& token) const;
 
  private:
+  absl::StatusOr<SecretBytes> ReadPin(FileInfo* info) const;
   absl::Status Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_HANDLE session,
                     absl::Time deadline, PinLog& log, const std::optional<PinLog::Entry>& entry);
   absl::Status Refusal(const TokenInfo& token, const PinVersion& version,

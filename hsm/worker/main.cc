@@ -40,8 +40,6 @@ crashes or hangs does no harm to kekd. It is not to be started by hand:
   --help          print this and exit
 )";
 
-constexpr int kFirstChannel = 3;
-constexpr uint32_t kMostChannels = 256;
 constexpr int kExitUsage = 2;
 
 // What a process with a PIN does first. libcrypto keeps its own heap: the module may use it too,
@@ -141,7 +139,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   uint32_t channels = 0;
-  if (!absl::SimpleAtoi(argument, &channels) || channels == 0 || channels > kMostChannels) {
+  if (!absl::SimpleAtoi(argument, &channels) || channels == 0 || channels > kMaxChannels) {
     fputs(kUsage, stderr);
     return kExitUsage;
   }

@@ -13,6 +13,7 @@ namespace kekd {
 namespace {
 
 using ::testing::_;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::RevealedText;
@@ -159,6 +160,47 @@ TEST_P(TokenContractTest, SaysThatAKeyIsNotThere) {
   const WorkerResponse response = Encrypt({.key = {.label = "none", .id = "1"}}, "text");
   EXPECT_THAT(response.status, StatusIs(absl::StatusCode::kNotFound, HasSubstr("'none' (id 31)")));
   EXPECT_FALSE(response.restart);
+}
+
+// With SoftHSM2, which can have many tokens.
+class TokenFindingTest : public TokenFixture {
+ protected:
+  void SetUp() override {
+    Make("softhsm2");
+    if (!made_.has_value()) return;
+    ASSERT_TRUE(testing::MakeTestToken("softhsm2", directory_.path(), "other", kPin).has_value());
+  }
+  absl::Status Find(const TokenSelector& token) {
+    config_.token = token;
+    Begin();
+    const absl::Status status = Only(WorkerVerb::kStart).status;
+    EndModule();
+    return status;
+  }
+};
+
+TEST_F(TokenFindingTest, FindsATokenByWhatTellsItFromTheOthers) {
+  EXPECT_THAT(Find({.label = made_->label}), IsOk());
+  EXPECT_THAT(Find({.serial = made_->serial}), IsOk());
+  EXPECT_THAT(Find({.label = made_->label, .manufacturer = "SoftHSM project"}), IsOk());
+}
+
+TEST_F(TokenFindingTest, ListsWhatThereIsWhenNoneFits) {
+  EXPECT_THAT(Find({.label = "none"}),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       AllOf(HasSubstr("no token with label 'none'"), HasSubstr("'other'"),
+                             HasSubstr(made_->serial))));
+  EXPECT_THAT(Find({.label = made_->label, .serial = "0000"}),
+              StatusIs(absl::StatusCode::kUnavailable, _));
+}
+
+TEST_F(TokenFindingTest, ListsTheCandidatesWhenSeveralFit) {
+  EXPECT_THAT(Find({}), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                 AllOf(HasSubstr("more than one"), HasSubstr("'other'"),
+                                       HasSubstr("'kekd-test'"), HasSubstr(made_->serial))));
+  ASSERT_TRUE(
+      testing::MakeTestToken("softhsm2", directory_.path(), made_->label, kPin).has_value());
+  EXPECT_THAT(Find({.label = made_->label}), StatusIs(absl::StatusCode::kFailedPrecondition, _));
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokens, TokenContractTest,

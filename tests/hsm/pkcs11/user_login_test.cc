@@ -129,6 +129,15 @@ TEST_F(UserLoginTest, RefusesAPinFileThatOthersCanRead) {
   EXPECT_EQ(Calls("C_Login"), 0u);
 }
 
+TEST_F(UserLoginTest, TakesACredentialAsSystemdMakesIt) {
+  config_.pin_is_credential = true;
+  Begin();
+  ASSERT_EQ(chmod(made_->pin_file.c_str(), 0444), 0);
+  EXPECT_THAT(Start().status, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("rights")));
+  ASSERT_EQ(chmod(made_->pin_file.c_str(), 0440), 0);
+  EXPECT_THAT(Start().status, IsOk());
+}
+
 TEST_F(UserLoginTest, TriesAgainWhenTheErrorIsNotAboutThePin) {
   Order("C_Login return CKR_GENERAL_ERROR times 3");
   EXPECT_THAT(Start().status, IsOk());
