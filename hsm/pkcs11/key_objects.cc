@@ -144,6 +144,8 @@ absl::StatusOr<KeyDescription> DescribeKey(const Module& module, CK_SESSION_HAND
   std::array<CK_BBOOL, kCount> flags = {};
   std::vector<CK_ATTRIBUTE> query;
   for (size_t i = 0; i < kCount; ++i) {
+    // A module that says it has told and has not: then the same as if it had said so.
+    flags[i] = kFields[i].otherwise ? CK_TRUE : CK_FALSE;
     query.push_back({kFields[i].type, &flags[i], sizeof(CK_BBOOL)});
   }
   CK_ULONG type = 0;
@@ -172,7 +174,7 @@ absl::StatusOr<KeyDescription> DescribeKey(const Module& module, CK_SESSION_HAND
   if (!told(kCount + 1, sizeof(bytes))) bytes = CK_UNAVAILABLE_INFORMATION;
   description.type = TypeName(type, bytes);
   const auto text = [&](size_t i, std::string& value) {
-    value.resize(query[i].ulValueLen <= kMaxTextBytes ? query[i].ulValueLen : 0);
+    value.resize(query[i].ulValueLen < kMaxTextBytes ? query[i].ulValueLen : 0);
     return std::move(value);
   };
   description.selector.label = text(kCount + 2, label);

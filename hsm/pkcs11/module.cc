@@ -147,7 +147,7 @@ absl::StatusOr<TokenInfo> Module::ReadTokenInfo(CK_SLOT_ID slot) const {
   return token;
 }
 
-absl::StatusOr<std::vector<TokenInfo>> Module::Tokens() const {
+absl::StatusOr<std::vector<TokenInfo>> Module::Tokens(absl::Status& unread) const {
   std::vector<CK_SLOT_ID> slots;
   CK_RV rv = CKR_BUFFER_TOO_SMALL;
   // A token may come between the two calls; not for ever.
@@ -164,7 +164,11 @@ absl::StatusOr<std::vector<TokenInfo>> Module::Tokens() const {
   std::vector<TokenInfo> tokens;
   for (const CK_SLOT_ID slot : slots) {
     absl::StatusOr<TokenInfo> token = ReadTokenInfo(slot);
-    if (token.ok()) tokens.push_back(*std::move(token));
+    if (token.ok()) {
+      tokens.push_back(*std::move(token));
+    } else {
+      unread = token.status();
+    }
   }
   return tokens;
 }
@@ -183,7 +187,8 @@ std::string Module::CryptokiVersion() const {
 }
 
 absl::StatusOr<TokenInfo> FindToken(const Module& module, const TokenSelector& wanted) {
-  KEKD_ASSIGN_OR_RETURN(const std::vector<TokenInfo> tokens, module.Tokens());
+  absl::Status unread;
+  KEKD_ASSIGN_OR_RETURN(const std::vector<TokenInfo> tokens, module.Tokens(unread));
   std::vector<TokenInfo> found;
   std::vector<TokenInfo> initialised;
   for (const TokenInfo& token : tokens) {
@@ -196,7 +201,8 @@ absl::StatusOr<TokenInfo> FindToken(const Module& module, const TokenSelector& w
   if (found.empty()) {
     return absl::UnavailableError(absl::StrCat(
         "no token with ", Describe(wanted), " is present; ",
-        initialised.empty() ? "the module has none" : "there is: ", Describe(initialised)));
+        initialised.empty() ? "the module has none" : "there is: ", Describe(initialised),
+        unread.ok() ? "" : "; one does not answer: ", unread.message()));
   }
   return absl::FailedPreconditionError(
       absl::StrCat("more than one token fits ", Describe(wanted),

@@ -44,7 +44,8 @@ class Module final {
 
   // Every token that is present, as C_GetSlotList and C_GetTokenInfo tell now. A slot that does not
   // answer is left out.
-  absl::StatusOr<std::vector<TokenInfo>> Tokens() const;
+  // `unread` is set to the error of a slot whose token could not be asked.
+  absl::StatusOr<std::vector<TokenInfo>> Tokens(absl::Status& unread) const;
   absl::StatusOr<TokenInfo> ReadTokenInfo(CK_SLOT_ID slot) const;
   // "library description 2.6" and "2.40"; empty if it does not tell.
   std::string Description() const;

@@ -36,6 +36,12 @@ RecoveryAction FirstStep(const absl::Status& status) {
   return action == kNone ? kNewSession : action;
 }
 
+// Of a request that holds nothing but a key's name nothing can be wrong, whatever the module says.
+bool HasData(WorkerVerb verb) {
+  return verb != WorkerVerb::kStart && verb != WorkerVerb::kDescribe && verb != WorkerVerb::kList &&
+         verb != WorkerVerb::kProbe && verb != WorkerVerb::kDestroy;
+}
+
 }  // namespace
 
 Token::Token(WorkerConfig config, FileSystem& fs, const RandomSource& random)
@@ -79,6 +85,10 @@ WorkerResponse Token::Answer(const WorkerRequest& request) {
     case WorkerVerb::kMeasure:
       response.status = Measure(request, ladder, response);
       break;
+  }
+  if (absl::IsInvalidArgument(response.status) && CkRvOf(response.status).has_value() &&
+      !HasData(request.verb)) {
+    response.status = absl::UnavailableError(response.status.message());
   }
   response.restart =
       !response.status.ok() && ladder.restart && MonotonicNow() - begin_ > kRestartAge;
@@ -168,17 +178,24 @@ absl::Status Token::Recover(Ladder& ladder, RecoveryAction action, uint64_t gene
     ladder.rung = std::min(ladder.rung, kNewSession);
     return absl::OkStatus();
   }
-  if (action == kLogin && attached_ != nullptr && IsStillLoggedInLocked()) {
+  const bool logged_in = attached_ != nullptr && IsStillLoggedInLocked();
+  if (action == kLogin && logged_in) {
     if (!ladder.missing) return absl::OkStatus();
     action = ladder.rung = kReinitialise;
   }
+  // A login that is lost anew is no repetition of what the last recovery was for. And a token hides
+  // its keys from who is not logged in: nothing can be said then of one that is not found.
+  const bool lost = attached_ != nullptr && !logged_in;
   const absl::Time now = MonotonicNow();
-  if (now < next_recovery_ || (action == kReinitialise && attached_ != nullptr &&
-                               IsUnknown(ladder) && now < next_recovery_ + kMissingPause)) {
+  if (!lost &&
+      (now < next_recovery_ || (action == kReinitialise && attached_ != nullptr &&
+                                IsUnknown(ladder) && now < next_recovery_ + kMissingPause))) {
     return attached_ == nullptr ? failure_ : absl::AbortedError("the last recovery was just now");
   }
   ++generation_;
   failure_ = RecoverLocked(action);
+  // Whatever the module complains of, no request has asked for it: none may hear that it is wrong.
+  if (absl::IsInvalidArgument(failure_)) failure_ = absl::UnavailableError(failure_.message());
   next_recovery_ = MonotonicNow() + kRecoveryPause;
   if (failure_.ok()) {
     failures_ = 0;

@@ -191,7 +191,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
       if (logged) (void)log.Write({version, PinLog::Outcome::kWorked});
       return absl::OkStatus();
     }
-    if (rv == CKR_USER_ALREADY_LOGGED_IN) return absl::OkStatus();
+    if (rv == CKR_USER_ALREADY_LOGGED_IN && IsLoggedIn(module, session)) return absl::OkStatus();
     if (IsAboutThePin(rv)) {
       failed_ = version;
       const absl::Status written = log.Write({version, PinLog::Outcome::kFailed});
