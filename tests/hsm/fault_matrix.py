@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Every CK_RV at every call that the HSM worker makes, each once; and crashes, hangs and exits there.
+
+Each time the call at hand succeeds or fails with a status that says what to do, nobody hangs, kekd's side lives, the token
+works again soon after, and no PIN is sent that may be wrong.
+
+KEKD_BIN_DIR is the folder of token_driver and kekd-hsm-worker. KEKD_LONG_TESTS=1: with every operation that comes by a call,
+before and after the module was reached, and not only with one of them. A build with sanitizers takes a third of the values.
+"""
+
+import collections
+import itertools
+import os
+import pathlib
+import queue
+import re
+import sys
+import threading
+import time
+import unittest
+
+import token_world
+from token_world import World
+
+LONG = os.environ.get("KEKD_LONG_TESTS") == "1"
+WORLDS = 4
+# Nothing here asks for what is wrong or is not there: INVALID_ARGUMENT or NOT_FOUND would call a good ciphertext damaged, or a
+# key lost, for what the token has done.
+SANE = {"OK", "FAILED_PRECONDITION", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+BACK_SECONDS = 10
+
+# Of these the worker makes what it can, and says what it found out then.
+NOT_SAID = {("C_Initialize", "CKR_CRYPTOKI_ALREADY_INITIALIZED"), ("C_GetAttributeValue", "CKR_ATTRIBUTE_TYPE_INVALID"),
+            ("C_GetAttributeValue", "CKR_ATTRIBUTE_SENSITIVE"), ("C_GetAttributeValue", "CKR_BUFFER_TOO_SMALL")}
+
+# After these the PIN is not sent again until its file is written anew.
+PIN_IS_WRONG = {"CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE", "CKR_PIN_EXPIRED", "CKR_PIN_LOCKED"}
+# What is done; before "start" the worker is killed, so that the next one goes through all of its beginning.
+OPERATIONS = {"start": "encrypt", "encrypt": "encrypt", "decrypt": "decrypt", "probe": "probe", "probe-key": "probe-key",
+              "describe": "describe", "list": "list", "make": "make-and-destroy"}
+# Without these calls the matrix would have missed what it is for.
+EXPECTED = {"C_Initialize", "C_GetSlotList", "C_GetTokenInfo", "C_OpenSession", "C_Login", "C_FindObjectsInit",
+            "C_FindObjects", "C_FindObjectsFinal", "C_EncryptInit", "C_Encrypt", "C_DecryptInit", "C_Decrypt",
+            "C_GetAttributeValue", "C_GenerateKey", "C_GetSessionInfo"}
+
+Case = collections.namedtuple("Case", "operation function action")
+
+
+def return_values():
+    text = (pathlib.Path(__file__).parent / "p11fault" / "return_values.inc").read_text()
+    return [name for name in re.findall(r"RETURN_VALUE\((CKR_\w+)", text) if name != "CKR_OK"] + ["0x8a000001"]
+
+
+class Matrix:
+    """Runs cases in several worlds at once and keeps what went wrong."""
+
+    def __init__(self):
+        self.cases = queue.SimpleQueue()
+        self.failures = []
+        self.codes = collections.Counter()
+        self.slowest = (0, None)
+        self.names = itertools.count()
+
+    def run(self, cases):
+        count = 0
+        for case in cases:
+            self.cases.put(case)
+            count += 1
+        threads = [threading.Thread(target=self.work) for _ in range(WORLDS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(f"{count} cases, {len(self.failures)} failures; answers: {dict(self.codes)}; "
+              f"back after {self.slowest[0]:.2f} s at worst ({self.slowest[1]})", file=sys.stderr)
+
+    def work(self):
+        world = None
+        while True:
+            try:
+                case = self.cases.get_nowait()
+            except queue.Empty:
+                break
+            try:
+                world = world or new_world()
+                self.try_case(world, case)
+            except Exception as error:  # the others go on: one fault is to be seen beside another
+                self.failures.append(f"{' '.join(case)}: {error}")
+                # Whatever state that was, the next case begins without it.
+                if world is not None:
+                    world.driver.kill()
+                    world.close()
+                    world = None
+        if world is not None:
+            world.close()
+
+    def try_case(self, world, case):
+        name = f"case{next(self.names)}"
+        before = world.calls()
+        if case.operation == "start":
+            world.ask("kill-worker")
+        world.order(f"{case.function} {case.action} as {name} in-all")
+        answer = world.ask(command_of(case.operation, name))
+        assert world.faults(name) == 1, f"the call was not made: {answer}"
+        assert answer["code"] in SANE, f"{answer}"
+        value = case.action.split()[-1]
+        if answer["code"] != "OK" and case.action.startswith("return") and (case.function, value) not in NOT_SAID:
+            assert case.function in answer["message"], f"the reason is not said: {answer}"
+        self.codes[answer["code"]] += 1
+        if case.function == "C_Login" and value in PIN_IS_WRONG:
+            check_pin_is_kept_back(world, before, answer)
+        begin = time.monotonic()
+        self.wait_until_back(world, begin)
+        took = time.monotonic() - begin
+        if took > self.slowest[0]:
+            self.slowest = (took, " ".join(case))
+        sent = world.calls()["C_Login"] - before["C_Login"]
+        assert sent <= 12, f"{sent} PINs were sent"
+
+    def wait_until_back(self, world, begin):
+        while True:
+            answers = [world.ask("encrypt"), world.ask("decrypt")]
+            codes = {answer["code"] for answer in answers}
+            if codes == {"OK"}:
+                return
+            assert codes <= SANE, f"afterwards: {answers}"
+            assert time.monotonic() - begin < BACK_SECONDS, f"not back: {answers}"
+            time.sleep(0.02)
+
+
+def check_pin_is_kept_back(world, before, answer):
+    assert answer["code"] == "FAILED_PRECONDITION", f"{answer}"
+    again = world.ask("encrypt")
+    world.ask("kill-worker")
+    time.sleep(0.1)
+    anew = world.ask("encrypt")
+    for later in (again, anew):
+        assert later["code"] == "FAILED_PRECONDITION", f"later: {later}"
+    sent = world.calls()["C_Login"] - before["C_Login"]
+    assert sent == 1, f"{sent} PINs were sent"
+    world.write_pin(token_world.PIN)
+
+
+def command_of(operation, name):
+    command = OPERATIONS[operation]
+    return f"{command} {name}" if operation == "make" else command
+
+
+def new_world():
+    world = World()
+    world.expect("generate the-key")
+    world.expect("encrypt")
+    world.expect("decrypt")
+    return world
+
+
+def functions_called():
+    """By operation."""
+    world = new_world()
+    try:
+        called = {}
+        for operation in OPERATIONS:
+            if operation == "start":
+                world.ask("kill-worker")
+                time.sleep(0.1)
+            before = world.calls()
+            world.expect(command_of(operation, f"of-{operation}"))
+            after = world.calls()
+            called[operation] = [name for name in after if after[name] > before[name] and name != "C_GetFunctionList"]
+        return called
+    finally:
+        world.close()
+
+
+class FaultMatrix(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.called = functions_called()
+        cls.by_function = collections.defaultdict(list)
+        for operation, functions in cls.called.items():
+            for function in functions:
+                cls.by_function[function].append(operation)
+
+    def run_cases(self, cases):
+        matrix = Matrix()
+        matrix.run(cases)
+        self.assertFalse(matrix.failures, f"{len(matrix.failures)} failures:\n" + "\n".join(matrix.failures[:60]))
+
+    def operations(self, function, turn):
+        """All in the long run, one after the other in the short one."""
+        operations = self.by_function[function]
+        return operations if LONG else [operations[turn % len(operations)]]
+
+    def test_worker_makes_the_calls_that_this_is_about(self):
+        self.assertLessEqual(EXPECTED, set(self.by_function))
+
+    def test_every_return_value_at_every_call(self):
+        cases = []
+        stride = 3 if token_world.SLOW and not LONG else 1  # each value somewhere, all the same
+        for number, function in enumerate(self.by_function):
+            for turn, value in enumerate(return_values()[number % stride::stride]):
+                for operation in self.operations(function, turn):
+                    cases.append(Case(operation, function, f"return {value}"))
+                    if LONG:
+                        cases.append(Case(operation, function, f"return-after {value}"))
+        self.run_cases(cases)
+
+    def test_worker_ends_or_hangs_at_every_call(self):
+        cases = []
+        for function in self.by_function:
+            for turn, action in enumerate(("crash", "hang", "exit 0", "exit 3", "abort", "sessions-killed")):
+                cases += [Case(operation, function, action) for operation in self.operations(function, turn)]
+        self.run_cases(cases)
+
+
+if __name__ == "__main__":
+    if not token_world.is_there():
+        print("SoftHSM 2 is not installed", file=sys.stderr)
+        sys.exit(token_world.SKIPPED)
+    unittest.main()

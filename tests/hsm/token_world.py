@@ -1,0 +1,103 @@
+"""A SoftHSM token behind p11fault, and the program that does with it what kekd does."""
+
+import json
+import os
+import pathlib
+import select
+import shutil
+import struct
+import subprocess
+import tempfile
+import time
+
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
+PIN = "a-test-pin-1"
+SKIPPED = 77
+# A call that takes longer than this hangs. Nothing here should take a tenth of it.
+HUNG_SECONDS = 40
+SLOW = os.environ.get("KEKD_SANITIZED") == "1"
+CALL_TIMEOUT_MS = 5000 if SLOW else 2000
+
+
+def is_there():
+    return os.path.exists(SOFTHSM) and shutil.which("softhsm2-util") is not None
+
+
+class World:
+    """One token, one worker, one driver; several can live side by side."""
+
+    def __init__(self, *driver_options):
+        build = pathlib.Path(os.environ["KEKD_BIN_DIR"]).parent
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kekd_token."))
+        (self.folder / "tokens").mkdir()
+        (self.folder / "softhsm2.conf").write_text(
+            f"directories.tokendir = {self.folder}/tokens\nlog.level = ERROR\n")
+        self.environment = dict(os.environ, SOFTHSM2_CONF=str(self.folder / "softhsm2.conf"),
+                                P11FAULT_CONTROL=str(self.folder / "control"))
+        subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "world", "--pin", PIN, "--so-pin", PIN],
+                       env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        self.write_pin(PIN)
+        self.order()
+        self.stderr = open(self.folder / "stderr", "wb")
+        self.driver = subprocess.Popen(
+            [build / "bin" / "token_driver", build / "bin" / "kekd-hsm-worker", build / "lib" / "libp11fault.so",
+             "world", self.folder / "pin", self.folder / "pin-log", str(CALL_TIMEOUT_MS), *driver_options],
+            env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
+        self.unread = b""
+
+    def close(self):
+        try:
+            self.driver.stdin.close()
+            self.driver.wait(HUNG_SECONDS)
+        except BrokenPipeError:
+            pass  # it was killed
+        finally:
+            self.driver.kill()
+            self.driver.wait()
+            self.driver.stdout.close()
+            self.stderr.close()
+            shutil.rmtree(self.folder)
+
+    def write_pin(self, pin):
+        """Anew, as an operator does it."""
+        new = self.folder / "pin.new"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(pin + "\n")
+        new.rename(self.folder / "pin")
+
+    def order(self, *orders):
+        new = self.folder / "control.new"
+        new.write_text("\n".join([f"module {SOFTHSM}", *orders, ""]))
+        new.rename(self.folder / "control")
+
+    def calls(self):
+        """How often each function was called so far, by name."""
+        entries = struct.iter_unpack("<32s3Q", (self.folder / "control.counters" / "calls").read_bytes())
+        return {name.rstrip(b"\0").decode(): calls for name, calls, _, _ in entries}
+
+    def faults(self, order):
+        """How often the order of this name has made its fault."""
+        path = self.folder / "control.counters" / f"order-{order}"
+        return struct.unpack("<2Q", path.read_bytes())[1] if path.exists() else 0
+
+    def ask(self, command):
+        """The driver's answer; an AssertionError if there is none in time or the driver has ended."""
+        self.driver.stdin.write(command.encode() + b"\n")
+        self.driver.stdin.flush()
+        until = time.monotonic() + HUNG_SECONDS
+        while b"\n" not in self.unread:
+            ready, _, _ = select.select([self.driver.stdout], [], [], max(0, until - time.monotonic()))
+            assert ready, f"'{command}' hangs"
+            some = os.read(self.driver.stdout.fileno(), 65536)
+            assert some, f"the driver has ended in '{command}': {self.last_words()}"
+            self.unread += some
+        line, self.unread = self.unread.split(b"\n", 1)
+        return json.loads(line)
+
+    def last_words(self):
+        return f"status {self.driver.wait(5)}, {(self.folder / 'stderr').read_text(errors='replace')[-2000:]}"
+
+    def expect(self, command):
+        answer = self.ask(command)
+        assert answer["code"] == "OK", f"'{command}': {answer}"
+        return answer
