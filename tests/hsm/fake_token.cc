@@ -10,7 +10,7 @@ WorkerProcess::Options FakeToken::Options(absl::string_view at_start) const {
   options.program = KEKD_FAKE_WORKER;
   options.config.init_arguments = std::string(at_start);
   options.config.pin_log_directory = folder_.path();
-  options.call_timeout = absl::Milliseconds(300);
+  options.call_timeout = absl::Seconds(1);
   return options;
 }
 

@@ -14,7 +14,7 @@ namespace kekd::testing {
 
 class FakeToken final {
  public:
-  // `at_start` tells the worker what to do when it starts. A call hangs after 300 ms.
+  // `at_start` tells the worker what to do when it starts. A call hangs after a second.
   WorkerProcess::Options Options(absl::string_view at_start = "") const;
 
   // A key whose label tells the worker what to do.

@@ -66,7 +66,7 @@ bool Misbehave(int fd, WorkerVerb verb, absl::string_view fault) {
     ::signal(SIGSEGV, SIG_DFL);  // a sanitizer would end it in its own way
     ::raise(SIGSEGV);
   }
-  if (fault == "exit") ::exit(0);
+  if (fault == "exit") ::_exit(0);  // at once: TSan takes a second for exit()
   if (fault == "hang") Hang();
   if (fault == "late") absl::SleepFor(absl::Milliseconds(100));
   if (fault == "slow") absl::SleepFor(absl::Seconds(1));

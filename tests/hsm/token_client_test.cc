@@ -92,7 +92,7 @@ TEST_F(TokenClientTest, OutlivesEveryKindOfBreakdown) {
     const char* end;
   } kFaults[] = {{"crash", "signal 11 (SIGSEGV)"},
                  {"exit", "it ended with code 0"},
-                 {"hang", "encrypt was not answered within 300ms"},
+                 {"hang", "encrypt was not answered within 1s"},
                  {"garbage", "its answer to encrypt is none"},
                  {"half", "its answer to encrypt is none"},
                  {"flood", "its answer to encrypt is none"},
