@@ -24,6 +24,11 @@ absl::Time CallContext::Deadline(absl::Duration longest) const {
   return std::min(absl::FromChrono(context_.deadline()), absl::Now() + longest);
 }
 
+absl::Time CallContext::GivesUp(absl::Duration longest) const {
+  const auto left = AnswerBefore(context_) - std::chrono::steady_clock::now();
+  return absl::Now() + std::min(absl::FromChrono(left), longest);
+}
+
 std::chrono::steady_clock::time_point AnswerBefore(const grpc::ServerContext& context) {
   constexpr std::chrono::seconds kLongest(30);
   const auto left = std::min<std::chrono::nanoseconds>(
@@ -38,14 +43,16 @@ std::chrono::steady_clock::time_point AnswerBefore(const grpc::ServerContext& co
 // abort().
 class AsyncServer::EndOfQueue final : public AsyncCall {
  public:
-  explicit EndOfQueue(const CallHost& host) : host_(host) {}
+  EndOfQueue(const CallHost& host, AsyncMethods& methods) : host_(host), methods_(methods) {}
   void Proceed(bool /*ok*/) override {
     host_.calls.RunAll();
+    methods_.EndLateAnswers();
     host_.queue->Shutdown();
   }
 
  private:
   const CallHost& host_;
+  AsyncMethods& methods_;
 };
 
 class AsyncServer::PulseAnswer final : public AsyncCall {
@@ -91,7 +98,7 @@ AsyncServer::AsyncServer(std::unique_ptr<AsyncMethods> methods,
       calls_(&std::chrono::steady_clock::now,
              [](CallQueue::Time now) { return GuardedSockets::Instance().AnyUnread(now); }),
       host_{.queue = queue_.get(), .peers = peers_, .calls = calls_},
-      end_of_queue_(std::make_unique<EndOfQueue>(host_)),
+      end_of_queue_(std::make_unique<EndOfQueue>(host_, *methods_)),
       pulse_answer_(std::make_unique<PulseAnswer>(pulse_)) {
   methods_->ExpectCalls(host_);
   thread_ = std::thread([this] { Serve(); });

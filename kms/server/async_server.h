@@ -34,6 +34,9 @@ class CallContext final {
 
   // The client's deadline, and `longest` from now if that is sooner.
   absl::Time Deadline(absl::Duration longest) const;
+  // When the client gives up, as far as we know (AnswerBefore), and `longest` from now if that is
+  // sooner.
+  absl::Time GivesUp(absl::Duration longest) const;
   // Who calls.
   std::optional<PeerCredentials> Peer() const { return peers_.Find(context_.peer()); }
 
@@ -49,6 +52,18 @@ class AsyncCall {
   // The operation that carried this call as its tag has ended; `ok` as the queue tells it. Deletes
   // the call when it is over.
   virtual void Proceed(bool ok) = 0;
+};
+
+// The answer to a call whose handler went on without it.
+template <typename Response>
+class LateAnswer {
+ public:
+  // Answers the call. Once, from any thread, before AsyncMethods::EndLateAnswers returns; the call
+  // and this are gone then.
+  virtual void Answer(const absl::Status& status, const Response& response) = 0;
+
+ protected:
+  ~LateAnswer() = default;
 };
 
 // What the calls of a server share. All of it outlives them.
@@ -80,6 +95,10 @@ class AsyncMethods {
   AsyncMethods(const AsyncMethods&) = delete;
   AsyncMethods& operator=(const AsyncMethods&) = delete;
   virtual grpc::Service& service() = 0;
+  // The server ends: answers every call that is owed a late answer, now. On the server's thread.
+  virtual void EndLateAnswers() {}
+  // Calls that were refused by the service itself, for want of time.
+  virtual uint64_t refused_calls() const { return 0; }
   void ExpectCalls(const CallHost& host) {
     for (const auto& method : methods_) method->ExpectNext(host);
   }
@@ -95,7 +114,9 @@ class AsyncService : public AsyncMethods {
   grpc::Service& service() final { return generated_; }
 
  protected:
-  // `handler` fills the response, or fails. It may alter the request: it wipes what is secret in
+  // `handler` fills the response, or fails. Or, if it takes a LateAnswer<Response>& as well and
+  // returns std::optional<absl::Status>: it returns nothing, keeps that, and answers later. It may
+  // alter the request: it wipes what is secret in
   // it. `wiper` does that for a request that is refused without its handler.
   template <typename Base, typename Request, typename Response, typename Derived, typename Handler>
   void AddMethod(void (Base::*expect)(grpc::ServerContext*, Request*,
@@ -134,7 +155,7 @@ class AsyncServer final {
   absl::Duration CheckPulse();
 
   // Calls that could not be answered in time and were told so, since the start.
-  uint64_t refused_calls() const { return calls_.refused(); }
+  uint64_t refused_calls() const { return calls_.refused() + methods_->refused_calls(); }
 
  private:
   class EndOfQueue;

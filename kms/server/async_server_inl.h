@@ -2,6 +2,9 @@
 #ifndef KEKD_KMS_SERVER_ASYNC_SERVER_INL_H_
 #define KEKD_KMS_SERVER_ASYNC_SERVER_INL_H_
 
+#include <optional>
+#include <type_traits>
+
 #include "kms/server/async_server.h"
 #include "kms/server/grpc_status.h"
 
@@ -13,7 +16,8 @@ class UnaryMethod final : public AsyncMethod {
   using Writer = grpc::ServerAsyncResponseWriter<Response>;
   using Expect = std::function<void(grpc::ServerContext*, Request*, Writer*,
                                     grpc::ServerCompletionQueue*, void*)>;
-  using Handler = std::function<absl::Status(const CallContext&, Request&, Response&)>;
+  using Handler = std::function<std::optional<absl::Status>(const CallContext&, Request&, Response&,
+                                                            LateAnswer<Response>&)>;
   using Wiper = void (*)(Request&);
 
   UnaryMethod(size_t lane, Expect expect, Handler handler, Wiper wiper)
@@ -27,7 +31,7 @@ class UnaryMethod final : public AsyncMethod {
  private:
   // Waits for one, puts the next place on the queue, runs the handler inline or in its turn,
   // finishes.
-  struct Call final : public AsyncCall, public QueuedCall {
+  struct Call final : public AsyncCall, public QueuedCall, public LateAnswer<Response> {
     Call(UnaryMethod& method_in, const CallHost& host_in)
         : method(method_in), host(host_in), writer(&context) {}
 
@@ -43,8 +47,12 @@ class UnaryMethod final : public AsyncMethod {
 
     void Run() override {
       Response response;
-      const absl::Status status =
-          method.handler_(CallContext(context, host.peers), request, response);
+      const std::optional<absl::Status> status =
+          method.handler_(CallContext(context, host.peers), request, response, *this);
+      if (status.has_value()) Answer(*status, response);  // else this may be gone already
+    }
+
+    void Answer(const absl::Status& status, const Response& response) override {
       // Finish serialises before it returns, so the response need not outlive it.
       if (status.ok()) {
         writer.Finish(response, grpc::Status::OK, this);
@@ -90,8 +98,14 @@ void AsyncService<Generated>::AddMethod(
                      void* tag) {
         (generated_.*expect)(context, request, writer, queue, queue, tag);
       },
-      [derived, handler](const CallContext& call, Request& request, Response& response) {
-        return (derived->*handler)(call, request, response);
+      [derived, handler](const CallContext& call, Request& request, Response& response,
+                         LateAnswer<Response>& late) -> std::optional<absl::Status> {
+        if constexpr (std::is_invocable_v<Handler Derived::*, Derived*, const CallContext&,
+                                          Request&, Response&, LateAnswer<Response>&>) {
+          return (derived->*handler)(call, request, response, late);
+        } else {
+          return (derived->*handler)(call, request, response);
+        }
       },
       wiper));
 }

@@ -29,28 +29,59 @@ absl::Status AnswerStatus(const EnvelopeService& service, ::v2::StatusResponse& 
   return absl::OkStatus();
 }
 
-absl::Status AnswerEncrypt(const EnvelopeService& service, ::v2::EncryptRequest& request,
-                           absl::Time deadline, ::v2::EncryptResponse& response) {
-  const SecretBytes plaintext = TakeSecret(*request.mutable_plaintext());
-  KEKD_ASSIGN_OR_RETURN(EnvelopeService::Encrypted encrypted,
-                        service.Encrypt(plaintext, request.uid(), deadline));
-  response.set_ciphertext(std::move(encrypted.ciphertext));
-  response.set_key_id(std::move(encrypted.key_id));
-  return absl::OkStatus();
+std::optional<absl::Status> AnswerEncrypt(const EnvelopeService& service,
+                                          ::v2::EncryptRequest& request, absl::Time deadline,
+                                          ::v2::EncryptResponse& response,
+                                          BlockingCalls* blocking) {
+  SecretBytes plaintext = TakeSecret(*request.mutable_plaintext());
+  absl::StatusOr<EnvelopeService::BegunCall> call = service.BeginEncrypt(plaintext, request.uid());
+  if (!call.ok()) return call.status();
+  if (blocking != nullptr && call->MayBlock()) {
+    blocking->Encrypt(*std::move(call), std::move(plaintext), request.uid());
+    return std::nullopt;
+  }
+  absl::StatusOr<EnvelopeService::Encrypted> encrypted =
+      service.FinishEncrypt(*call, plaintext, request.uid(), deadline);
+  if (encrypted.ok()) {
+    FillResponse(*encrypted, response);
+  } else {
+    service.FailCall();
+  }
+  return encrypted.status();
 }
 
-absl::Status AnswerDecrypt(const EnvelopeService& service, const ::v2::DecryptRequest& request,
-                           absl::Time deadline, ::v2::DecryptResponse& response) {
-  KEKD_ASSIGN_OR_RETURN(
-      const SecretBytes plaintext,
-      service.Decrypt({.ciphertext = request.ciphertext(),
-                       .key_id = request.key_id(),
-                       .uid = request.uid(),
-                       .annotations = static_cast<size_t>(request.annotations_size())},
-                      deadline));
+std::optional<absl::Status> AnswerDecrypt(const EnvelopeService& service,
+                                          const ::v2::DecryptRequest& request, absl::Time deadline,
+                                          ::v2::DecryptResponse& response,
+                                          BlockingCalls* blocking) {
+  absl::StatusOr<EnvelopeService::BegunCall> call =
+      service.BeginDecrypt({.ciphertext = request.ciphertext(),
+                            .key_id = request.key_id(),
+                            .uid = request.uid(),
+                            .annotations = static_cast<size_t>(request.annotations_size())});
+  if (!call.ok()) return call.status();
+  if (blocking != nullptr && call->MayBlock()) {
+    blocking->Decrypt(*std::move(call), request.ciphertext(), request.key_id(), request.uid());
+    return std::nullopt;
+  }
+  const absl::StatusOr<SecretBytes> plaintext =
+      service.FinishDecrypt(*call, request.ciphertext(), request.uid(), deadline);
+  if (plaintext.ok()) {
+    FillResponse(*plaintext, response);
+  } else {
+    service.FailCall();
+  }
+  return plaintext.status();
+}
+
+void FillResponse(const EnvelopeService::Encrypted& encrypted, ::v2::EncryptResponse& response) {
+  response.set_ciphertext(encrypted.ciphertext);
+  response.set_key_id(encrypted.key_id);
+}
+
+void FillResponse(const SecretBytes& plaintext, ::v2::DecryptResponse& response) {
   const ByteView raw = plaintext.Reveal(SecretAccessToken());
   response.set_plaintext(raw.data(), raw.size());
-  return absl::OkStatus();
 }
 
 void WipePlaintext(::v2::DecryptResponse& response) {

@@ -1,9 +1,15 @@
 #include "kms/server/kms_server.h"
 
 #include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/secret_bytes.h"
 #include "base/status_macros.h"
 #include "kms/server/async_server.h"
+#include "kms/server/device_calls.h"
 #include "kms/server/kms_calls.h"
 #include "kms/server/secret_message.h"
 #include "kms/v2/api.grpc.pb.h"
@@ -16,6 +22,103 @@ using Generated = ::v2::KeyManagementService::WithAsyncMethod_Status<
     ::v2::KeyManagementService::WithRawMethod_Encrypt<
         ::v2::KeyManagementService::WithRawMethod_Decrypt<::v2::KeyManagementService::Service>>>;
 
+// Equal ones are one: the same ciphertext under the same key.
+class DeviceDecrypt final : public DeviceWork {
+ public:
+  DeviceDecrypt(const EnvelopeService& service, EnvelopeService::BegunCall call,
+                const std::string& ciphertext, const std::string& uid)
+      : service_(service), call_(std::move(call)), ciphertext_(ciphertext), uid_(uid) {}
+
+  absl::Status Run(absl::Time deadline) override {
+    absl::StatusOr<SecretBytes> plaintext =
+        service_.FinishDecrypt(call_, ciphertext_, uid_, deadline);
+    if (plaintext.ok()) plaintext_ = *std::move(plaintext);
+    return plaintext.status();
+  }
+  const SecretBytes& plaintext() const { return plaintext_; }
+
+ private:
+  const EnvelopeService& service_;
+  const EnvelopeService::BegunCall call_;
+  const std::string ciphertext_;
+  const std::string uid_;  // of the first call
+  SecretBytes plaintext_;
+};
+
+class DeviceEncrypt final : public DeviceWork {
+ public:
+  DeviceEncrypt(const EnvelopeService& service, EnvelopeService::BegunCall call,
+                SecretBytes plaintext, const std::string& uid)
+      : service_(service), call_(std::move(call)), plaintext_(std::move(plaintext)), uid_(uid) {}
+
+  absl::Status Run(absl::Time deadline) override {
+    absl::StatusOr<EnvelopeService::Encrypted> encrypted =
+        service_.FinishEncrypt(call_, plaintext_, uid_, deadline);
+    if (encrypted.ok()) encrypted_ = *std::move(encrypted);
+    return encrypted.status();
+  }
+  const EnvelopeService::Encrypted& encrypted() const { return encrypted_; }
+
+ private:
+  const EnvelopeService& service_;
+  const EnvelopeService::BegunCall call_;
+  const SecretBytes plaintext_;
+  const std::string uid_;
+  EnvelopeService::Encrypted encrypted_;
+};
+
+// One call, as long as its handler runs: hands it on to the device's threads if it may block.
+class HandOn final : public BlockingCalls {
+ public:
+  HandOn(const EnvelopeService& service, DeviceCalls& devices, const CallContext& call,
+         LateAnswer<grpc::ByteBuffer>& late)
+      : service_(service), devices_(devices), call_(call), late_(late) {}
+
+  void Encrypt(EnvelopeService::BegunCall call, SecretBytes plaintext,
+               const std::string& uid) override {
+    devices_.Submit(
+        "", std::make_shared<DeviceEncrypt>(service_, std::move(call), std::move(plaintext), uid),
+        call_.GivesUp(kMaxKmsCallTime),
+        [&service = service_, &late = late_](const absl::Status& status, const DeviceWork& work) {
+          if (!status.ok()) {
+            service.FailCall();
+            late.Answer(status, grpc::ByteBuffer());
+            return;
+          }
+          ::v2::EncryptResponse response;
+          FillResponse(static_cast<const DeviceEncrypt&>(work).encrypted(), response);
+          late.Answer(status, PutMessage(response));
+        });
+  }
+
+  void Decrypt(EnvelopeService::BegunCall call, const std::string& ciphertext,
+               const std::string& key_id, const std::string& uid) override {
+    devices_.Submit(
+        // The key_id has been found in the keyring: there is no line feed in it.
+        absl::StrCat(key_id, "\n", ciphertext),
+        std::make_shared<DeviceDecrypt>(service_, std::move(call), ciphertext, uid),
+        call_.GivesUp(kMaxKmsCallTime),
+        [&service = service_, &late = late_](const absl::Status& status, const DeviceWork& work) {
+          if (!status.ok()) {
+            service.FailCall();
+            late.Answer(status, grpc::ByteBuffer());
+            return;
+          }
+          ::v2::DecryptResponse response;
+          FillResponse(static_cast<const DeviceDecrypt&>(work).plaintext(), response);
+          const grpc::ByteBuffer answer = PutMessage(response);
+          WipePlaintext(response);
+          late.Answer(status, answer);
+        });
+  }
+
+ private:
+  const EnvelopeService& service_;
+  DeviceCalls& devices_;
+  const CallContext& call_;
+  LateAnswer<grpc::ByteBuffer>& late_;
+};
+
 class KmsService final : public AsyncService<Generated> {
  public:
   explicit KmsService(const EnvelopeService& service) : service_(service) {
@@ -23,37 +126,46 @@ class KmsService final : public AsyncService<Generated> {
     AddMethod(&Generated::RequestEncrypt, this, &KmsService::Encrypt, &WipeMessage);
     AddMethod(&Generated::RequestDecrypt, this, &KmsService::Decrypt);
   }
+  void EndLateAnswers() override { devices_.Stop(); }
+  uint64_t refused_calls() const override { return devices_.refused(); }
 
  private:
   absl::Status Status(const CallContext& /*call*/, ::v2::StatusRequest& /*request*/,
-                      ::v2::StatusResponse& response) const {
+                      ::v2::StatusResponse& response) {
     return AnswerStatus(service_, response);
   }
 
-  absl::Status Encrypt(const CallContext& call, grpc::ByteBuffer& received,
-                       grpc::ByteBuffer& answer) const {
+  std::optional<absl::Status> Encrypt(const CallContext& call, grpc::ByteBuffer& received,
+                                      grpc::ByteBuffer& answer,
+                                      LateAnswer<grpc::ByteBuffer>& late) {
     ::v2::EncryptRequest request;
     KEKD_RETURN_IF_ERROR(TakeMessage(received, request));
     ::v2::EncryptResponse response;
-    KEKD_RETURN_IF_ERROR(
-        AnswerEncrypt(service_, request, call.Deadline(kMaxKmsCallTime), response));
-    answer = PutMessage(response);
-    return absl::OkStatus();
+    HandOn hand_on(service_, devices_, call, late);
+    const std::optional<absl::Status> answered =
+        AnswerEncrypt(service_, request, call.Deadline(kMaxKmsCallTime), response, &hand_on);
+    if (answered.has_value() && answered->ok()) answer = PutMessage(response);
+    return answered;
   }
 
-  absl::Status Decrypt(const CallContext& call, grpc::ByteBuffer& received,
-                       grpc::ByteBuffer& answer) const {
+  std::optional<absl::Status> Decrypt(const CallContext& call, grpc::ByteBuffer& received,
+                                      grpc::ByteBuffer& answer,
+                                      LateAnswer<grpc::ByteBuffer>& late) {
     ::v2::DecryptRequest request;
     KEKD_RETURN_IF_ERROR(TakeMessage(received, request));
     ::v2::DecryptResponse response;
-    KEKD_RETURN_IF_ERROR(
-        AnswerDecrypt(service_, request, call.Deadline(kMaxKmsCallTime), response));
-    answer = PutMessage(response);
-    WipePlaintext(response);
-    return absl::OkStatus();
+    HandOn hand_on(service_, devices_, call, late);
+    const std::optional<absl::Status> answered =
+        AnswerDecrypt(service_, request, call.Deadline(kMaxKmsCallTime), response, &hand_on);
+    if (answered.has_value() && answered->ok()) {
+      answer = PutMessage(response);
+      WipePlaintext(response);
+    }
+    return answered;
   }
 
   const EnvelopeService& service_;
+  DeviceCalls devices_;
 };
 
 }  // namespace

@@ -64,8 +64,11 @@ absl::Status CheckUid(absl::string_view uid) {
 }  // namespace
 
 EnvelopeService::EnvelopeService(std::shared_ptr<const CurrentKeyring> keyring,
-                                 std::shared_ptr<const KeyringHealth> health)
-    : keyring_(std::move(keyring)), health_(std::move(health)) {}
+                                 std::shared_ptr<const KeyringHealth> health,
+                                 std::function<void(uint32_t version)> key_failed)
+    : keyring_(std::move(keyring)),
+      health_(std::move(health)),
+      key_failed_(std::move(key_failed)) {}
 
 absl::StatusOr<EnvelopeService::StatusAnswer> EnvelopeService::Status() const {
   counters_.status.fetch_add(1, std::memory_order_relaxed);
@@ -90,46 +93,62 @@ absl::StatusOr<EnvelopeService::StatusAnswer> EnvelopeService::CurrentStatus() c
 absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::Encrypt(const SecretBytes& plaintext,
                                                                     absl::string_view uid,
                                                                     absl::Time deadline) const {
-  counters_.encrypt.fetch_add(1, std::memory_order_relaxed);
-  absl::StatusOr<Encrypted> encrypted = EncryptUncounted(plaintext, uid, deadline);
-  if (!encrypted.ok()) counters_.failed.fetch_add(1, std::memory_order_relaxed);
+  KEKD_ASSIGN_OR_RETURN(const BegunCall call, BeginEncrypt(plaintext, uid));
+  absl::StatusOr<Encrypted> encrypted = FinishEncrypt(call, plaintext, uid, deadline);
+  if (!encrypted.ok()) FailCall();
   return encrypted;
 }
 
-absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::EncryptUncounted(
-    const SecretBytes& plaintext, absl::string_view uid, absl::Time deadline) const {
+absl::StatusOr<EnvelopeService::BegunCall> EnvelopeService::BeginEncrypt(
+    const SecretBytes& plaintext, absl::string_view uid) const {
+  counters_.encrypt.fetch_add(1, std::memory_order_relaxed);
+  absl::StatusOr<BegunCall> call = CheckEncrypt(plaintext, uid);
+  if (!call.ok()) FailCall();
+  return call;
+}
+
+absl::StatusOr<EnvelopeService::BegunCall> EnvelopeService::CheckEncrypt(
+    const SecretBytes& plaintext, absl::string_view uid) const {
   KEKD_RETURN_IF_ERROR(CheckUid(uid));
   if (plaintext.empty() || plaintext.size() > Ciphertext::kMaxPlaintextBytes) {
     return absl::InvalidArgumentError(absl::StrCat("the plaintext has ", plaintext.size(),
                                                    " bytes, not 1 to ",
                                                    Ciphertext::kMaxPlaintextBytes));
   }
-  const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
-  const OpenKeyring::Entry* primary = keyring->Primary();
-  if (primary == nullptr) return NoPrimary(keyring->keyring());
-  KEKD_RETURN_IF_ERROR(MayEncrypt(*health_->Get(), *primary));
-  const uint32_t version = primary->version->number;
-  if (primary->key == nullptr) {
-    return Hidden(primary->status, "the primary key can't be used", version, uid);
+  BegunCall call;
+  call.keyring_ = keyring_->Get();
+  call.entry_ = call.keyring_->Primary();
+  if (call.entry_ == nullptr) return NoPrimary(call.keyring_->keyring());
+  KEKD_RETURN_IF_ERROR(MayEncrypt(*health_->Get(), *call.entry_));
+  if (call.entry_->key == nullptr) {
+    return KeyFailed(*call.entry_, call.entry_->status, "the primary key can't be used", uid);
   }
+  return call;
+}
 
-  const ByteView associated_data = AsBytes(primary->associated_data);
+absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::FinishEncrypt(
+    const BegunCall& call, const SecretBytes& plaintext, absl::string_view uid,
+    absl::Time deadline) const {
+  const OpenKeyring::Entry& primary = *call.entry_;
+  const uint32_t version = primary.version->number;
+  const ByteView associated_data = AsBytes(primary.associated_data);
   const absl::StatusOr<std::string> sealed =
-      primary->key->Encrypt(plaintext, associated_data, deadline);
-  if (!sealed.ok()) return Hidden(sealed.status(), "encryption failed", version, uid);
+      primary.key->Encrypt(plaintext, associated_data, deadline);
+  if (!sealed.ok()) return KeyFailed(primary, sealed.status(), "encryption failed", uid);
   // The API server never decrypts what it was given here: if this ciphertext can't be opened, the
   // data under it is lost at the API server's next start. So it is opened now.
   const absl::StatusOr<SecretBytes> opened =
-      primary->key->Decrypt(AsBytes(*sealed), associated_data, deadline);
+      primary.key->Decrypt(AsBytes(*sealed), associated_data, deadline);
   if (!opened.ok() || !SecretBytes::ConstantTimeEquals(plaintext, *opened)) {
-    return Hidden(opened.ok() ? absl::InternalError("it decrypts to something else")
-                              : absl::InternalError(opened.status().message()),
-                  "the new ciphertext could not be verified", version, uid);
+    return KeyFailed(primary,
+                     opened.ok() ? absl::InternalError("it decrypts to something else")
+                                 : absl::InternalError(opened.status().message()),
+                     "the new ciphertext could not be verified", uid);
   }
   Encrypted encrypted;
-  encrypted.ciphertext = Ciphertext::Header(primary->version->material.algorithm, version);
+  encrypted.ciphertext = Ciphertext::Header(primary.version->material.algorithm, version);
   encrypted.ciphertext.append(*sealed);
-  encrypted.key_id = primary->version->key_id.text();
+  encrypted.key_id = primary.version->key_id.text();
   if (encrypted.ciphertext.size() > kMaxCiphertextBytes) {
     return Hidden(
         absl::InternalError(absl::StrCat("it has ", encrypted.ciphertext.size(), " bytes")),
@@ -143,14 +162,23 @@ absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::EncryptUncounted(
 
 absl::StatusOr<SecretBytes> EnvelopeService::Decrypt(const DecryptRequest& request,
                                                      absl::Time deadline) const {
-  counters_.decrypt.fetch_add(1, std::memory_order_relaxed);
-  absl::StatusOr<SecretBytes> plaintext = DecryptUncounted(request, deadline);
-  if (!plaintext.ok()) counters_.failed.fetch_add(1, std::memory_order_relaxed);
+  KEKD_ASSIGN_OR_RETURN(const BegunCall call, BeginDecrypt(request));
+  absl::StatusOr<SecretBytes> plaintext =
+      FinishDecrypt(call, request.ciphertext, request.uid, deadline);
+  if (!plaintext.ok()) FailCall();
   return plaintext;
 }
 
-absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptRequest& request,
-                                                              absl::Time deadline) const {
+absl::StatusOr<EnvelopeService::BegunCall> EnvelopeService::BeginDecrypt(
+    const DecryptRequest& request) const {
+  counters_.decrypt.fetch_add(1, std::memory_order_relaxed);
+  absl::StatusOr<BegunCall> call = CheckDecrypt(request);
+  if (!call.ok()) FailCall();
+  return call;
+}
+
+absl::StatusOr<EnvelopeService::BegunCall> EnvelopeService::CheckDecrypt(
+    const DecryptRequest& request) const {
   KEKD_RETURN_IF_ERROR(CheckUid(request.uid));
   if (request.key_id.empty() || request.key_id.size() > kMaxKeyIdBytes) {
     return absl::InvalidArgumentError(absl::StrCat("the key_id has ", request.key_id.size(),
@@ -160,28 +188,43 @@ absl::StatusOr<SecretBytes> EnvelopeService::DecryptUncounted(const DecryptReque
     return absl::InvalidArgumentError(absl::StrCat("the ciphertext has ", request.ciphertext.size(),
                                                    " bytes, not 1 to ", kMaxCiphertextBytes));
   }
-  const std::shared_ptr<const OpenKeyring> keyring = keyring_->Get();
+  BegunCall call;
+  call.keyring_ = keyring_->Get();
   KEKD_ASSIGN_OR_RETURN(
       const AddressedCiphertext addressed,
-      AddressCiphertext(*keyring, request.ciphertext, request.key_id, request.annotations));
-  const OpenKeyring::Entry* const entry = addressed.entry;
-  const uint32_t version = entry->version->number;
-  if (entry->key == nullptr) {
-    return Hidden(entry->status, "the key can't be used", version, request.uid);
+      AddressCiphertext(*call.keyring_, request.ciphertext, request.key_id, request.annotations));
+  call.entry_ = addressed.entry;
+  call.sealed_at_ = request.ciphertext.size() - addressed.ciphertext.sealed.size();
+  if (call.entry_->key == nullptr) {
+    return KeyFailed(*call.entry_, call.entry_->status, "the key can't be used", request.uid);
   }
-  absl::StatusOr<SecretBytes> plaintext =
-      entry->key->Decrypt(addressed.ciphertext.sealed, AsBytes(entry->associated_data), deadline);
+  return call;
+}
+
+absl::StatusOr<SecretBytes> EnvelopeService::FinishDecrypt(const BegunCall& call,
+                                                           absl::string_view ciphertext,
+                                                           absl::string_view uid,
+                                                           absl::Time deadline) const {
+  const OpenKeyring::Entry& entry = *call.entry_;
+  const uint32_t version = entry.version->number;
+  absl::StatusOr<SecretBytes> plaintext = entry.key->Decrypt(
+      AsBytes(ciphertext).subspan(call.sealed_at_), AsBytes(entry.associated_data), deadline);
   if (absl::IsInvalidArgument(plaintext.status())) {
-    LogNotAuthentic(version, request.uid);
+    LogNotAuthentic(version, uid);
     return plaintext;
   }
-  if (!plaintext.ok()) {
-    return Hidden(plaintext.status(), "decryption failed", version, request.uid);
-  }
+  if (!plaintext.ok()) return KeyFailed(entry, plaintext.status(), "decryption failed", uid);
   if (LogEnabled(LogLevel::kDebug)) {
-    LogDebug("decrypted", {{"version", version}, {"uid", request.uid}});
+    LogDebug("decrypted", {{"version", version}, {"uid", uid}});
   }
   return plaintext;
+}
+
+absl::Status EnvelopeService::KeyFailed(const OpenKeyring::Entry& entry, const absl::Status& status,
+                                        absl::string_view event, absl::string_view uid) const {
+  const uint32_t version = entry.version->number;
+  if (key_failed_ != nullptr) key_failed_(version);
+  return Hidden(status, event, version, uid);
 }
 
 }  // namespace kekd

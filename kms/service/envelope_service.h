@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/secret_bytes.h"
+#include "keystore/addressed_ciphertext.h"
 #include "keystore/open_keyring.h"
 #include "kms/service/keyring_health.h"
 
@@ -52,8 +54,11 @@ class EnvelopeService final {
     std::atomic<uint64_t> failed{0};
   };
 
+  // `key_failed` is told the version whose backend failed a call, on the thread of the call: it
+  // must be quick.
   EnvelopeService(std::shared_ptr<const CurrentKeyring> keyring,
-                  std::shared_ptr<const KeyringHealth> health);
+                  std::shared_ptr<const KeyringHealth> health,
+                  std::function<void(uint32_t version)> key_failed = nullptr);
 
   // From memory, whatever the backend does. An error means "stop encrypting": the API server then
   // refuses writes once its lease runs out.
@@ -70,16 +75,42 @@ class EnvelopeService final {
   // never tries keys.
   absl::StatusOr<SecretBytes> Decrypt(const DecryptRequest& request, absl::Time deadline) const;
 
+  // Encrypt and Decrypt in two halves, for calls that must not wait where they come in. The first
+  // looks at the request and takes key and key_id of one generation of the keyring; the second asks
+  // the key. Whoever has begun a call counts it once: its failure is FailCall.
+  class BegunCall final {
+   public:
+    // Whether the second half may wait for a device.
+    bool MayBlock() const { return entry_->key->MayBlock(); }
+
+   private:
+    friend class EnvelopeService;
+    std::shared_ptr<const OpenKeyring> keyring_;
+    const OpenKeyring::Entry* entry_ = nullptr;  // in keyring_; its key is open
+    size_t sealed_at_ = 0;                       // Decrypt: where in the ciphertext
+  };
+  absl::StatusOr<BegunCall> BeginEncrypt(const SecretBytes& plaintext, absl::string_view uid) const;
+  absl::StatusOr<BegunCall> BeginDecrypt(const DecryptRequest& request) const;
+  absl::StatusOr<Encrypted> FinishEncrypt(const BegunCall& call, const SecretBytes& plaintext,
+                                          absl::string_view uid, absl::Time deadline) const;
+  // `ciphertext` is the request's.
+  absl::StatusOr<SecretBytes> FinishDecrypt(const BegunCall& call, absl::string_view ciphertext,
+                                            absl::string_view uid, absl::Time deadline) const;
+  // Counts a call that was begun and failed.
+  void FailCall() const { counters_.failed.fetch_add(1, std::memory_order_relaxed); }
+
   const Counters& counters() const { return counters_; }
 
  private:
-  absl::StatusOr<Encrypted> EncryptUncounted(const SecretBytes& plaintext, absl::string_view uid,
-                                             absl::Time deadline) const;
-  absl::StatusOr<SecretBytes> DecryptUncounted(const DecryptRequest& request,
-                                               absl::Time deadline) const;
+  absl::StatusOr<BegunCall> CheckEncrypt(const SecretBytes& plaintext, absl::string_view uid) const;
+  absl::StatusOr<BegunCall> CheckDecrypt(const DecryptRequest& request) const;
+  // Hides a failure of the key's backend, and tells who wants to know.
+  absl::Status KeyFailed(const OpenKeyring::Entry& entry, const absl::Status& status,
+                         absl::string_view event, absl::string_view uid) const;
 
   const std::shared_ptr<const CurrentKeyring> keyring_;
   const std::shared_ptr<const KeyringHealth> health_;
+  const std::function<void(uint32_t version)> key_failed_;
   mutable Counters counters_;
 };
 

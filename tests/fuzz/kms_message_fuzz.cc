@@ -42,7 +42,7 @@ struct World {
     ::v2::EncryptRequest request;
     request.set_plaintext(plaintext);
     ::v2::EncryptResponse response;
-    Require(AnswerEncrypt(service, request, kNoDeadline, response).ok());
+    Require(AnswerEncrypt(service, request, kNoDeadline, response, nullptr)->ok());
     return {plaintext, response.ciphertext(), response.key_id()};
   }
 };
@@ -58,7 +58,8 @@ void CheckStatus(const World& world, absl::string_view message) {
 
 void CheckDecrypt(const World& world, const ::v2::DecryptRequest& request) {
   ::v2::DecryptResponse response;
-  const absl::Status answer = AnswerDecrypt(world.service, request, kNoDeadline, response);
+  const absl::Status answer =
+      *AnswerDecrypt(world.service, request, kNoDeadline, response, nullptr);
   const bool well_formed = request.annotations().empty() && request.uid().size() <= 1024;
   for (const Sealed& sealed : world.sealed) {
     if (!well_formed || request.ciphertext() != sealed.ciphertext ||
@@ -80,7 +81,8 @@ void CheckEncrypt(const World& world, absl::string_view message) {
   const bool allowed =
       !plaintext.empty() && plaintext.size() <= 512 && request.uid().size() <= 1024;
   ::v2::EncryptResponse response;
-  const absl::Status answer = AnswerEncrypt(world.service, request, kNoDeadline, response);
+  const absl::Status answer =
+      *AnswerEncrypt(world.service, request, kNoDeadline, response, nullptr);
   Require(request.plaintext().empty());
   Require(answer.ok() == allowed);
   if (!answer.ok()) {
@@ -96,7 +98,7 @@ void CheckEncrypt(const World& world, absl::string_view message) {
   again.set_key_id(response.key_id());
   again.set_uid(request.uid());
   ::v2::DecryptResponse opened;
-  Require(AnswerDecrypt(world.service, again, kNoDeadline, opened).ok());
+  Require(AnswerDecrypt(world.service, again, kNoDeadline, opened, nullptr)->ok());
   Require(opened.plaintext() == plaintext);
 }
 

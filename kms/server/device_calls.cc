@@ -1,0 +1,160 @@
+#include "kms/server/device_calls.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "kms/server/call_queue.h"
+
+namespace kekd {
+namespace {
+
+// The newest call counts an eighth: a device that has recovered is believed within a few calls.
+constexpr double kNewest = 1.0 / 8;
+
+absl::Status Stopping() { return absl::UnavailableError("kekd is stopping"); }
+
+double SecondsSince(std::chrono::steady_clock::time_point began) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+}
+
+}  // namespace
+
+DeviceCalls::~DeviceCalls() {
+  Stop();
+  std::vector<std::thread> threads;
+  {
+    MutexLock lock(&mu_);
+    threads.swap(threads_);
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+void DeviceCalls::Submit(const std::string& flight, std::shared_ptr<DeviceWork> work,
+                         absl::Time deadline, Answer answer) {
+  absl::Status refusal;
+  {
+    MutexLock lock(&mu_);
+    const auto found = flight.empty() ? flights_.end() : flights_.find(flight);
+    if (stopped_) {
+      refusal = Stopping();
+    } else if (found != flights_.end()) {
+      found->second->waiters.push_back({deadline, std::move(answer)});
+      return;
+    } else if (!HasTimeLocked(deadline - absl::Now())) {
+      refused_.fetch_add(1, std::memory_order_relaxed);
+      refusal = absl::ResourceExhaustedError(
+          "the device that holds the key is too far behind to answer before the call's deadline; "
+          "'kekctl status' tells how it does");
+    } else {
+      const auto job = std::make_shared<Job>();
+      job->flight = flight;
+      job->work = std::move(work);
+      job->waiters.push_back({deadline, std::move(answer)});
+      if (!flight.empty()) flights_.emplace(flight, job);
+      waiting_.push_back(job);
+      if (waiting_.size() > idle_ && threads_.size() < options_.threads) StartThreadLocked();
+      changed_.NotifyAll();
+      return;
+    }
+  }
+  answer(refusal, *work);
+}
+
+bool DeviceCalls::HasTimeLocked(absl::Duration left) const {
+  if (waiting_.size() >= options_.most_waiting || left <= absl::ZeroDuration()) return false;
+  double each = mean_seconds_;
+  if (running_.size() >= options_.threads) {
+    // A call takes at least as long as the youngest of those that run: this is how a device that
+    // has begun to hang is noticed before the first call comes back.
+    double youngest = SecondsSince(running_.front()->began);
+    for (const auto& job : running_) youngest = std::min(youngest, SecondsSince(job->began));
+    each = std::max(each, youngest);
+  }
+  const double before = each * static_cast<double>(waiting_.size() + running_.size()) /
+                        static_cast<double>(options_.threads);
+  const absl::Duration margin =
+      std::max(left / CallQueue::kMarginPart, absl::FromChrono(CallQueue::kLeastMargin));
+  return absl::Seconds(before) <= std::max(left / 2, left - margin);
+}
+
+void DeviceCalls::StartThreadLocked() {
+  threads_.emplace_back([this] { RunJobs(); });
+  pthread_setname_np(threads_.back().native_handle(), "kekd-device");
+}
+
+void DeviceCalls::RunJobs() {
+  MutexLock lock(&mu_);
+  for (;;) {
+    while (waiting_.empty() && !stopped_) {
+      ++idle_;
+      changed_.Wait(&mu_);
+      --idle_;
+    }
+    if (stopped_) return;
+    const std::shared_ptr<Job> job = std::move(waiting_.front());
+    waiting_.pop_front();
+    absl::Time deadline = absl::InfinitePast();
+    for (const Waiter& waiter : job->waiters) deadline = std::max(deadline, waiter.deadline);
+    if (deadline <= absl::Now()) {
+      EndFlightLocked(job);
+      AnswerLocked(job, std::exchange(job->waiters, {}),
+                   absl::DeadlineExceededError("the device was not free before the deadline"));
+      continue;
+    }
+    job->began = std::chrono::steady_clock::now();
+    running_.push_back(job);
+    mu_.Unlock();
+    const absl::Status status = job->work->Run(deadline);
+    mu_.Lock();
+    mean_seconds_ += kNewest * (SecondsSince(job->began) - mean_seconds_);
+    running_.erase(std::find(running_.begin(), running_.end(), job));
+    std::vector<Waiter> done = std::exchange(job->waiters, {});
+    if (absl::IsDeadlineExceeded(status) && !stopped_) {
+      // It ran with an earlier deadline than that of who joined it since.
+      const auto later = std::stable_partition(
+          done.begin(), done.end(),
+          [deadline](const Waiter& waiter) { return waiter.deadline <= deadline; });
+      std::move(later, done.end(), std::back_inserter(job->waiters));
+      done.erase(later, done.end());
+    }
+    if (job->waiters.empty()) {
+      EndFlightLocked(job);
+    } else {
+      waiting_.push_front(job);
+    }
+    AnswerLocked(job, std::move(done), status);
+  }
+}
+
+void DeviceCalls::EndFlightLocked(const std::shared_ptr<Job>& job) {
+  if (!job->flight.empty()) flights_.erase(job->flight);
+}
+
+void DeviceCalls::AnswerLocked(const std::shared_ptr<Job>& job, std::vector<Waiter> waiters,
+                               const absl::Status& status) {
+  ++answering_;
+  mu_.Unlock();
+  for (const Waiter& waiter : waiters) waiter.answer(status, *job->work);
+  mu_.Lock();
+  --answering_;
+  changed_.NotifyAll();
+}
+
+void DeviceCalls::Stop() {
+  MutexLock lock(&mu_);
+  stopped_ = true;
+  changed_.NotifyAll();
+  std::vector<std::shared_ptr<Job>> jobs(waiting_.begin(), waiting_.end());
+  waiting_.clear();
+  jobs.insert(jobs.end(), running_.begin(), running_.end());
+  flights_.clear();
+  for (const std::shared_ptr<Job>& job : jobs) {
+    AnswerLocked(job, std::exchange(job->waiters, {}), Stopping());
+  }
+  while (answering_ > 0) changed_.Wait(&mu_);
+}
+
+}  // namespace kekd
