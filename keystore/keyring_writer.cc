@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "keystore/canary.h"
@@ -253,18 +254,22 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithNewRingKeyLocked(
 
 void KeyringWriter::PublishLocked(std::shared_ptr<const Keyring> keyring, absl::Time deadline) {
   const std::shared_ptr<const OpenKeyring> before = current_->Get();
+  deadline = std::min(deadline, absl::Now() + kReopenTimeout);
   current_->Set(OpenKeyring::Open(std::move(keyring), *options_.backends, before.get(), deadline));
 }
 
 void KeyringWriter::Reopen(absl::Time deadline) {
-  MutexLock lock(&mu_);
   const std::shared_ptr<const OpenKeyring> before = current_->Get();
-  for (const OpenKeyring::Entry& entry : before->entries()) {
-    if (entry.key == nullptr && CanDecrypt(entry.version->state)) {
-      PublishLocked(std::make_shared<const Keyring>(before->keyring()), deadline);
-      return;
-    }
-  }
+  const bool complete = std::none_of(
+      before->entries().begin(), before->entries().end(), [](const OpenKeyring::Entry& entry) {
+        return entry.key == nullptr && CanDecrypt(entry.version->state);
+      });
+  if (complete) return;
+  std::shared_ptr<const OpenKeyring> opened =
+      OpenKeyring::Open(std::make_shared<const Keyring>(before->keyring()), *options_.backends,
+                        before.get(), deadline);
+  MutexLock lock(&mu_);
+  if (current_->Get() == before) current_->Set(std::move(opened));
 }
 
 absl::StatusOr<std::vector<BackupLogEntry>> KeyringWriter::Backups() const {

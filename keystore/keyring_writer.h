@@ -62,7 +62,8 @@ class KeyringWriter final {
                                 const Uuid& request_id, absl::Time deadline,
                                 absl::string_view who = "");
 
-  // Tries to open again what could not be opened, and publishes it. For the health check.
+  // Tries to open again what could not be opened, and publishes it. For the health check. A change
+  // need not wait for a device that hangs meanwhile; nor does it: then nothing is published.
   void Reopen(absl::Time deadline);
 
   // The backups that are known here, as of the last look at the disk (CheckStore, RefreshBackups):
@@ -115,6 +116,8 @@ class KeyringWriter final {
   Mutex mu_;
   mutable Mutex backups_mu_;
   absl::StatusOr<std::vector<BackupLogEntry>> backups_ ABSL_GUARDED_BY(backups_mu_);
+  // What a change waits at most for the keys of other versions that could not be opened yet.
+  static constexpr absl::Duration kReopenTimeout = absl::Seconds(3);
   // Whether what is served came from a commit that failed after it had taken place.
   bool unconfirmed_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<LastChange> last_change_ ABSL_GUARDED_BY(mu_);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/at_once.h"
 #include "base/status_macros.h"
 #include "keystore/canary.h"
 #include "keystore/ciphertext.h"
@@ -21,6 +22,14 @@ absl::StatusOr<std::shared_ptr<const BackendKey>> OpenAndCheck(const RingIdentit
   return key;
 }
 
+void OpenEntry(const RingIdentity& ring, const BackendSet& backends, absl::Time deadline,
+               OpenKeyring::Entry& entry) {
+  absl::StatusOr<std::shared_ptr<const BackendKey>> key =
+      OpenAndCheck(ring, *entry.version, backends, deadline);
+  entry.status = key.status();
+  if (key.ok()) entry.key = *std::move(key);
+}
+
 }  // namespace
 
 std::shared_ptr<const OpenKeyring> OpenKeyring::Open(std::shared_ptr<const Keyring> keyring,
@@ -30,6 +39,7 @@ std::shared_ptr<const OpenKeyring> OpenKeyring::Open(std::shared_ptr<const Keyri
   std::shared_ptr<OpenKeyring> opened(new OpenKeyring(std::move(keyring)));
   const Keyring& ring = *opened->keyring_;
   opened->entries_.reserve(ring.versions().size());
+  std::vector<Entry*> on_devices;
   for (const KeyVersion& version : ring.versions()) {
     Entry& entry = opened->entries_.emplace_back();
     entry.version = &version;
@@ -45,11 +55,14 @@ std::shared_ptr<const OpenKeyring> OpenKeyring::Open(std::shared_ptr<const Keyri
       entry.key = before->key;
       continue;
     }
-    absl::StatusOr<std::shared_ptr<const BackendKey>> key =
-        OpenAndCheck(ring.identity(), version, backends, deadline);
-    entry.status = key.status();
-    if (key.ok()) entry.key = *std::move(key);
+    if (version.material.custody == Custody::kDevice) {
+      on_devices.push_back(&entry);
+    } else {
+      OpenEntry(ring.identity(), backends, deadline, entry);
+    }
   }
+  ForEachAtOnce(on_devices.size(), kOpenAtOnce,
+                [&](size_t i) { OpenEntry(ring.identity(), backends, deadline, *on_devices[i]); });
   if (const KeyVersion* primary = ring.Primary()) {
     opened->primary_ = &opened->entries_[primary->number - 1];
   }

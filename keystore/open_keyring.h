@@ -30,7 +30,9 @@ class OpenKeyring final {
   };
 
   // Opens every version that may still decrypt and checks its canary. Keys that `previous` (or
-  // null) holds open for the same key id are taken over. Never fails as a whole.
+  // null) holds open for the same key id are taken over. Keys on devices are opened several at
+  // once, so that one that hangs until `deadline` does not fail the others. Never fails as a whole.
+  static constexpr size_t kOpenAtOnce = 8;
   static std::shared_ptr<const OpenKeyring> Open(std::shared_ptr<const Keyring> keyring,
                                                  const BackendSet& backends,
                                                  const OpenKeyring* previous, absl::Time deadline);

@@ -29,7 +29,9 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
   served->monitor_ = std::make_unique<HealthMonitor>(
       *served->writer_, *served->health_, Clock::System(),
       [check = served.get()] { check->CheckUnlock(UnlockCheck::When::kIfDue); });
-  served->service_ = std::make_unique<EnvelopeService>(served->writer_->current(), served->health_);
+  served->service_ = std::make_unique<EnvelopeService>(
+      served->writer_->current(), served->health_,
+      [monitor = served->monitor_.get()](uint32_t version) { monitor->Nudge(version); });
   KEKD_ASSIGN_OR_RETURN(served->server_, StartKmsServer(*served->service_));
   KEKD_ASSIGN_OR_RETURN(served->listener_, listeners.Get(keyring.socket));
   const KeyVersion* primary = opened->keyring().Primary();

@@ -85,8 +85,8 @@ class ServedKeyring final {
   UnlockCheck unlock_check_;
   std::unique_ptr<KeyringWriter> writer_;
   std::shared_ptr<KeyringHealth> health_;     // read by the service
-  std::unique_ptr<EnvelopeService> service_;  // reads the writer's current keyring
   std::unique_ptr<HealthMonitor> monitor_;    // checks through the writer
+  std::unique_ptr<EnvelopeService> service_;  // reads the writer's current keyring, nudges monitor_
   std::unique_ptr<AsyncServer> server_;       // calls the service
   std::unique_ptr<UnixListener> listener_;    // feeds the server, through the acceptor
 };

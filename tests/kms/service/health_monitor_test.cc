@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/time/clock.h"
 #include "tests/kms/rings/test_ring.h"
 #include "tests/support/status_matchers.h"
@@ -12,6 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 using Call = FakeKeyBackend::Call;
 
@@ -100,6 +104,145 @@ TEST_F(HealthMonitorTest, AStoreThatFailsIsAWarningAndNoMore) {
   ring_.store().FailLoad(absl::OkStatus());
   monitor.Check();
   EXPECT_THAT(health_.Get()->warnings, IsEmpty());
+}
+
+TEST_F(HealthMonitorTest, AQuickCheckTellsThatAKeyIsBack) {
+  ring_.CreateAndPromote();
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  FailDecrypt(2);
+  monitor.Check();
+  monitor.Check();
+  ASSERT_FALSE(health_.Get()->may_encrypt.ok());
+  monitor.QuickCheck();
+  KEKD_EXPECT_OK(health_.Get()->may_encrypt);
+  EXPECT_EQ(health_.Get()->healthz, "ok");
+}
+
+TEST_F(HealthMonitorTest, QuickChecksNeverForbid) {
+  ring_.CreateAndPromote();
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  FailDecrypt(8);
+  monitor.Check();
+  for (int i = 0; i < 6; ++i) {
+    monitor.QuickCheck();
+    KEKD_EXPECT_OK(health_.Get()->may_encrypt);
+    EXPECT_THAT(health_.Get()->healthz, HasSubstr("key version 1"));
+  }
+  monitor.Check();  // the second round
+  EXPECT_FALSE(health_.Get()->may_encrypt.ok());
+  FailDecrypt(1);
+  monitor.QuickCheck();  // takes no error back either, while it fails
+  EXPECT_FALSE(health_.Get()->may_encrypt.ok());
+}
+
+TEST_F(HealthMonitorTest, AQuickCheckLooksWhereACallHasFailed) {
+  ring_.CreateAndPromote();
+  ring_.CreateAndPromote();
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  const int before = ring_.backend().CallCount(Call::kDecrypt);
+  FailDecrypt(1);
+  monitor.QuickCheck();  // knows of nothing that fails
+  EXPECT_EQ(ring_.backend().CallCount(Call::kDecrypt), before);
+  monitor.Nudge(2);
+  monitor.QuickCheck();
+  EXPECT_EQ(ring_.backend().CallCount(Call::kDecrypt), before + 1);
+  EXPECT_THAT(health_.Get()->healthz, HasSubstr("the primary, key version 2"));
+  KEKD_EXPECT_OK(health_.Get()->may_encrypt);
+  monitor.Nudge(99);  // no such version
+  monitor.QuickCheck();
+  EXPECT_EQ(health_.Get()->healthz, "ok");
+}
+
+// Well before the next round.
+TEST_F(HealthMonitorTest, TheThreadFollowsNudgesAndGoesOnUntilTheKeyIsBack) {
+  ring_.CreateAndPromote();
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  monitor.Start();
+  FailDecrypt(2);
+  const absl::Time limit = absl::Now() + HealthMonitor::kInterval / 2;
+  const auto await = [&](bool ok) {
+    while ((health_.Get()->healthz == "ok") != ok && absl::Now() < limit) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    EXPECT_EQ(health_.Get()->healthz == "ok", ok);
+  };
+  monitor.Nudge(1);
+  await(false);
+  await(true);
+}
+
+TEST_F(HealthMonitorTest, SaysWhatAnOperatorHasToMend) {
+  ring_.CreateAndPromote();
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  ring_.backend().QueueFailure(
+      Call::kDecrypt, absl::FailedPreconditionError("the token refuses the PIN; see kekctl"));
+  monitor.Check();
+  EXPECT_THAT(health_.Get()->healthz, HasSubstr("the token refuses the PIN"));
+  FailDecrypt(1);
+  monitor.Check();
+  EXPECT_THAT(health_.Get()->healthz, Not(HasSubstr("token is away")));
+}
+
+// The first call waits for another one to come, as long as its deadline might let it.
+class Rendezvous final {
+ public:
+  void Queue(FakeKeyBackend& backend, Call call) {
+    const int before = backend.CallCount(call);
+    backend.Queue(call, [&backend, call, before] {
+      const absl::Time limit = absl::Now() + absl::Seconds(10);
+      while (backend.CallCount(call) < before + 2) {
+        if (absl::Now() > limit) return absl::DeadlineExceededError("nobody else came");
+        absl::SleepFor(absl::Milliseconds(1));
+      }
+      return absl::OkStatus();
+    });
+  }
+};
+
+TEST_F(HealthMonitorTest, ACanaryThatHangsHoldsUpNoOther) {
+  ring_.CreateAndPromote();
+  ring_.CreateAndPromote();
+  ring_.backend().SetMayBlock(true);
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  Rendezvous().Queue(ring_.backend(), Call::kDecrypt);
+  monitor.Check();
+  EXPECT_EQ(health_.Get()->healthz, "ok");
+}
+
+TEST_F(HealthMonitorTest, AKeyThatHangsWhenItIsOpenedHoldsUpNoOther) {
+  ring_.CreateAndPromote();
+  for (int i = 0; i < 2; ++i) {
+    ring_.backend().Queue(Call::kOpenKey, [] { return absl::OkStatus(); });
+    for (int failed = 0; failed <= i; ++failed) {
+      ring_.backend().QueueFailure(Call::kOpenKey, absl::UnavailableError("token is away"));
+    }
+    ring_.Create();
+  }
+  ASSERT_EQ(ring_.current()->Get()->Find(2)->key, nullptr);
+  ASSERT_EQ(ring_.current()->Get()->Find(3)->key, nullptr);
+  Rendezvous().Queue(ring_.backend(), Call::kOpenKey);
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  EXPECT_EQ(health_.Get()->healthz, "ok");
+}
+
+TEST_F(HealthMonitorTest, ADeviceThatHangsHoldsUpNoChange) {
+  ring_.CreateAndPromote();
+  ring_.backend().Queue(Call::kOpenKey, [] { return absl::OkStatus(); });
+  ring_.backend().QueueFailure(Call::kOpenKey, absl::UnavailableError("token is away"));
+  ring_.Create();
+  std::atomic<bool> inside{false};
+  std::atomic<bool> go_on{false};
+  ring_.backend().Queue(Call::kOpenKey, [&] {
+    inside = true;
+    while (!go_on) std::this_thread::yield();
+    return absl::OkStatus();
+  });
+  std::thread opener([&] { ring_.writer().Reopen(absl::InfiniteFuture()); });
+  while (!inside) std::this_thread::yield();
+  EXPECT_EQ(ring_.CreateAndPromote(), 3u);
+  go_on = true;
+  opener.join();
+  EXPECT_EQ(ring_.current()->Get()->keyring().versions().size(), 3u);
 }
 
 TEST_F(HealthMonitorTest, StopsAtOnceWhenItGoes) {
