@@ -27,8 +27,15 @@ class SoftwareWorld final : public BackendWorld {
 class FakeWorld final : public BackendWorld {
  public:
   std::unique_ptr<KeyBackend> NewBackend() override {
-    return std::make_unique<FakeKeyBackend>(device_);
+    auto backend = std::make_unique<FakeKeyBackend>(device_);
+    backend->SetMayBlock(true);
+    return backend;
   }
+  bool TakeAway() override {
+    FakeKeyBackend::SetAway(*device_, true);
+    return true;
+  }
+  void GiveBack() override { FakeKeyBackend::SetAway(*device_, false); }
 
  private:
   const std::shared_ptr<FakeKeyBackend::Device> device_ = FakeKeyBackend::NewDevice();
@@ -37,7 +44,9 @@ class FakeWorld final : public BackendWorld {
 INSTANTIATE_TEST_SUITE_P(
     , KeyBackendContract,
     ::testing::Values(BackendContractParam{"Software",
-                                           [] { return std::make_unique<SoftwareWorld>(); }, false},
+                                           [] { return std::make_unique<SoftwareWorld>(); },
+                                           /*destroys_keys=*/false, Custody::kEnvelope,
+                                           /*may_block=*/false},
                       BackendContractParam{"Fake", [] { return std::make_unique<FakeWorld>(); }}),
     ParamName);
 
