@@ -230,7 +230,9 @@ absl::StatusOr<std::vector<KeyDescription>> TokenClient::List(absl::Time deadlin
 }
 
 absl::StatusOr<TokenDescription> TokenClient::Describe(absl::Time deadline) {
-  KEKD_ASSIGN_OR_RETURN(WorkerResponse response, Ask(RequestFor(WorkerVerb::kDescribe), deadline));
+  WorkerRequest request = RequestFor(WorkerVerb::kDescribe);
+  KEKD_ASSIGN_OR_RETURN(WorkerResponse response, Call(request, deadline));
+  if (!response.status.ok() && response.token.pin_problem.empty()) return response.status;
   return std::move(response.token);
 }
 

@@ -48,6 +48,7 @@ class TokenClient final {
   absl::StatusOr<KeyReference> Adopt(const NewKey& key, absl::Time deadline);
   absl::Status Destroy(const KeyReference& key, absl::Time deadline);
   absl::StatusOr<std::vector<KeyDescription>> List(absl::Time deadline);
+  // A token that can't be logged in to is described all the same: its pin_problem says why.
   absl::StatusOr<TokenDescription> Describe(absl::Time deadline);
   absl::Status Probe(absl::Time deadline);
   // The same with a round trip of the key; NotFound if there is no such key.

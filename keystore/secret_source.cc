@@ -62,9 +62,7 @@ class CredentialSecretSource final : public SecretSource {
   std::string Describe() const override { return absl::StrCat("credential ", name_); }
 
   absl::StatusOr<SecretBytes> Read() const override {
-    const char* const folder = getenv("CREDENTIALS_DIRECTORY");
-    const std::string path =
-        JoinPath(folder != nullptr ? absl::string_view(folder) : kUnitCredentials, name_);
+    const std::string path = CredentialPath(name_);
     FileInfo info;
     absl::StatusOr<SecretBytes> content = fs_.ReadSecretFile(path, kMaxFileBytes, &info);
     if (absl::IsNotFound(content.status())) {
@@ -91,6 +89,11 @@ class CredentialSecretSource final : public SecretSource {
 };
 
 }  // namespace
+
+std::string CredentialPath(absl::string_view name) {
+  const char* const folder = getenv("CREDENTIALS_DIRECTORY");
+  return JoinPath(folder != nullptr ? absl::string_view(folder) : kUnitCredentials, name);
+}
 
 std::unique_ptr<SecretSource> CreateFileSecretSource(FileSystem& fs, absl::string_view what,
                                                      absl::string_view path,

@@ -48,6 +48,9 @@ std::unique_ptr<SecretSource> CreateFileSecretSource(FileSystem& fs, absl::strin
 std::unique_ptr<SecretSource> CreateCredentialSecretSource(
     FileSystem& fs, absl::string_view name, std::optional<uid_t> other_owner = std::nullopt);
 
+// Where systemd puts the credential of that name: see CreateCredentialSecretSource.
+std::string CredentialPath(absl::string_view name);
+
 // Asks on the controlling terminal (/dev/tty) without echo, once in the life of the process for
 // each `what`, which completes "Passphrase for …": a verb that opens a keyring twice asks once.
 // FailedPrecondition if there is no terminal.

@@ -43,6 +43,10 @@ struct TokenUri {
   std::string module_path;  // absolute; empty if not given
   std::string pin_file;     // absolute, from "pin-source=file:/…" or "pin-source=/…"; or empty
 
+  friend bool operator==(const TokenUri& a, const TokenUri& b) {
+    return a.token == b.token && a.key == b.key && a.module_path == b.module_path &&
+           a.pin_file == b.pin_file;
+  }
   // InvalidArgument that names the attribute and what to write instead; never its value, which may
   // be a secret that went astray. Needs the library hsm_uri.
   static absl::StatusOr<TokenUri> Parse(absl::string_view text);

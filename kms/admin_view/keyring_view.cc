@@ -40,6 +40,7 @@ admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* open
     out->set_number(version.number);
     out->set_key_id(version.key_id.text());
     out->set_backend(version.backend);
+    out->set_key_reference(version.material.key_reference);
     out->set_custody(Text(ToString(version.material.custody)));
     out->set_state(Text(ToString(version.state)));
     out->set_algorithm(Text(ToString(version.material.algorithm)));

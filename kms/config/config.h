@@ -10,8 +10,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/file_system.h"
 #include "base/log.h"
+#include "hsm/token/token_uri.h"
 
 namespace kekd {
 
@@ -51,11 +53,30 @@ struct UnlockConfig {
 // For people: "key file /etc/kekd/prod.key", "credential ring", "passphrase at the terminal".
 std::string Describe(const UnlockConfig& unlock);
 
+// A PKCS#11 token that keys of a keyring may lie on.
+struct Pkcs11Config {
+  static constexpr uint32_t kMaxSessions = 64;
+
+  TokenUri uri;                // with a module; `key.label` begins the labels of new keys
+  std::string pin_credential;  // name of a systemd credential, instead of the URI's pin-source
+  std::string init_arguments;  // of C_Initialize; NSS softokn needs them
+  uint32_t sessions = 4;       // requests that the token works on at once
+  bool session_copy = false;   // work with copies of the keys in the session
+  absl::Duration call_timeout = absl::Seconds(2);  // then the module is taken to hang
+
+  friend bool operator==(const Pkcs11Config& a, const Pkcs11Config& b) {
+    return a.uri == b.uri && a.pin_credential == b.pin_credential &&
+           a.init_arguments == b.init_arguments && a.sessions == b.sessions &&
+           a.session_copy == b.session_copy && a.call_timeout == b.call_timeout;
+  }
+};
+
 struct KeyringConfig {
   std::string name;
   std::string directory;  // absolute
   std::vector<UnlockConfig> unlock;
   SocketConfig socket;
+  std::optional<Pkcs11Config> pkcs11 = {};
 };
 
 enum class MemoryLocking {

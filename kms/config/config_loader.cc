@@ -15,6 +15,7 @@
 #include "keystore/key_id.h"
 #include "kms/config/accounts.h"
 #include "kms/config/config.h"
+#include "kms/config/pkcs11_reader.h"
 #include "kms/config/yaml_document.h"
 #include "kms/config/yaml_reader.h"
 
@@ -201,7 +202,7 @@ class ConfigReader final {
   }
 
   absl::StatusOr<KeyringConfig> ReadKeyring(const YamlReader& reader) {
-    KEKD_RETURN_IF_ERROR(reader.ExpectFields({"name", "directory", "unlock", "socket"}));
+    KEKD_RETURN_IF_ERROR(reader.ExpectFields({"name", "directory", "unlock", "socket", "pkcs11"}));
     KeyringConfig keyring;
     KEKD_ASSIGN_OR_RETURN(const YamlReader name, reader.RequiredField("name"));
     KEKD_ASSIGN_OR_RETURN(const absl::string_view name_text, name.Text());
@@ -220,6 +221,9 @@ class ConfigReader final {
 
     KEKD_ASSIGN_OR_RETURN(const YamlReader socket, reader.RequiredField("socket"));
     KEKD_ASSIGN_OR_RETURN(keyring.socket, ReadSocket(socket));
+    if (const YamlNode* node = reader.FindField("pkcs11")) {
+      KEKD_ASSIGN_OR_RETURN(keyring.pkcs11, ReadPkcs11(reader.Field("pkcs11", *node)));
+    }
     return keyring;
   }
 
@@ -314,15 +318,10 @@ class ConfigReader final {
     return UnlockConfig{.kind = kind, .value = std::move(path)};
   }
 
-  // systemd.exec(5): a credential's name is a file's name, of 255 bytes at most.
   static absl::StatusOr<UnlockConfig> ReadCredential(const YamlReader& reader,
                                                      UnlockConfig::Kind kind) {
-    KEKD_ASSIGN_OR_RETURN(const absl::string_view name, reader.Text());
-    if (name == "." || name == ".." || name.size() > 255 ||
-        name.find('/') != absl::string_view::npos) {
-      return reader.Error(absl::StrCat("\"", name, "\" can't be the name of a credential"));
-    }
-    return UnlockConfig{.kind = kind, .value = std::string(name)};
+    KEKD_ASSIGN_OR_RETURN(std::string name, ReadCredentialName(reader));
+    return UnlockConfig{.kind = kind, .value = std::move(name)};
   }
 
   static absl::Status ReadLog(const YamlReader& root, Config& config) {

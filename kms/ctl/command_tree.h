@@ -102,6 +102,7 @@ VerbSection KeyringVerbs();
 VerbSection BackupVerbs();
 VerbSection WrapVerbs();
 VerbSection KeyVerbs();
+VerbSection HsmVerbs();
 VerbSection LookingVerbs();
 VerbSection ScanVerbs();
 VerbSection ToolVerbs();

@@ -66,6 +66,9 @@ absl::StatusOr<CommandResult> PrintEncryptionConfig(const CommandContext& contex
                                                     const EncryptionConfigVerb& verb);
 absl::StatusOr<CommandResult> Scan(const CommandContext& context, const ScanVerb& verb);
 absl::StatusOr<CommandResult> Recover(const CommandContext& context, const RecoverVerb& verb);
+absl::StatusOr<CommandResult> HsmList(const CommandContext& context);
+absl::StatusOr<CommandResult> HsmDoctor(const CommandContext& context);
+absl::StatusOr<CommandResult> HsmBench(const CommandContext& context, const HsmBenchVerb& verb);
 absl::StatusOr<CommandResult> Completion(const CompletionVerb& verb);
 absl::StatusOr<CommandResult> ManPage();
 

@@ -35,6 +35,7 @@ class Finder final {
                    "'kekctl keyring init' makes it");
       for (const UnlockConfig& unlock : keyring.unlock) LookAtUnlock(unlock);
       LookAtSocket(keyring.socket);
+      if (keyring.pkcs11.has_value()) LookAtToken(*keyring.pkcs11);
     }
     return std::move(findings_);
   }
@@ -84,6 +85,18 @@ class Finder final {
                    "'kekctl keyring init' makes it for a new keyring");
     } else if (unlock.kind == UnlockConfig::Kind::kPassphraseFile) {
       LookAtSecret("the passphrase's file", unlock.value, "write the passphrase into it");
+    }
+  }
+
+  // Code that runs with the PIN, and the PIN.
+  void LookAtToken(const Pkcs11Config& token) {
+    FileInfo info;
+    const std::string& module = token.uri.module_path;
+    if (GetInfo("the PKCS#11 module", module, "install the package of the token's maker", info)) {
+      LookAtOwner("the PKCS#11 module", module, info);
+    }
+    if (!token.uri.pin_file.empty()) {
+      LookAtSecret("the PIN's file", token.uri.pin_file, "write the user PIN into it");
     }
   }
 

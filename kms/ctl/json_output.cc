@@ -24,6 +24,7 @@ Json VersionObject(const admin::v1::KeyVersion& version) {
   return {{"version", version.number()},
           {"keyId", version.key_id()},
           {"backend", version.backend()},
+          {"keyReference", TextOrNull(version.key_reference())},
           {"custody", version.custody()},
           {"algorithm", version.algorithm()},
           {"state", version.state()},

@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "base/file_system.h"
 #include "base/posix_error.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "cluster/etcd_client/etcd_client.h"
 #include "kms/config/config.h"
@@ -107,6 +108,13 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const RecoverVerb& v) const {
     return Recover(context, v);
   }
+  absl::StatusOr<CommandResult> operator()(const HsmListVerb&) const { return HsmList(context); }
+  absl::StatusOr<CommandResult> operator()(const HsmDoctorVerb&) const {
+    return HsmDoctor(context);
+  }
+  absl::StatusOr<CommandResult> operator()(const HsmBenchVerb& v) const {
+    return HsmBench(context, v);
+  }
   absl::StatusOr<CommandResult> operator()(const CompletionVerb& v) const { return Completion(v); }
   absl::StatusOr<CommandResult> operator()(const ManVerb&) const { return ManPage(); }
 };
@@ -160,7 +168,8 @@ absl::StatusOr<CommandResult> Execute(const CommandLine& line) {
 }  // namespace
 
 int RunKekctl(int argc, const char* const* argv) {
-  // What went wrong is said once, by us.
+  // What went wrong is said once, by us; what went well is the output.
+  ConfigureLog(LogLevel::kWarning, LogFormat::kText);
   PrepareGrpcForEtcd();
   const absl::StatusOr<CommandLine> line = ParseCommandLine(argc, argv);
   if (!line.ok()) {

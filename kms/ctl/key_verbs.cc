@@ -67,7 +67,8 @@ VerbSection KeyVerbs() {
                   "and stored. Nothing is encrypted with it before 'kekctl key promote'.",
               .options = {{.name = "--backend",
                            .value = "NAME",
-                           .help = "where the key is kept",
+                           .help = "where the key is kept: software, or pkcs11 for the token "
+                                   "that the configuration names",
                            .default_value = std::string(kSoftwareBackend)},
                           GenerationOption()},
               .examples = {"key create", "key create --generation 7"},

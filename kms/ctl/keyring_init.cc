@@ -7,12 +7,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/log.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "keystore/canary.h"
 #include "keystore/file_keyring_store.h"
-#include "keystore/software_key_backend.h"
 #include "kms/admin_view/keyring_view.h"
 #include "kms/ctl/backup_maker.h"
 #include "kms/ctl/backup_output.h"
@@ -25,20 +26,47 @@
 namespace kekd {
 namespace {
 
-// The first content of a ring: version 1, the primary.
-absl::StatusOr<Keyring> FirstVersion(const Keyring& empty,
-                                     const std::shared_ptr<const RingKey>& ring_key,
-                                     absl::Time now) {
-  const std::unique_ptr<KeyBackend> backend =
-      CreateSoftwareKeyBackend(ring_key, RandomSource::System());
-  KEKD_ASSIGN_OR_RETURN(
-      KeyVersion version,
-      MakeKeyVersion({.ring = empty.identity(), .version = empty.NextVersionNumber()}, *backend,
-                     RandomSource::System(), now, now + kVerbTime));
-  const uint32_t number = version.number;
-  KEKD_ASSIGN_OR_RETURN(const Keyring filled, empty.WithNewVersion(std::move(version)));
-  return filled.WithPromoted(number, now);
-}
+// The first content of a ring: version 1, the primary. A key that was made for it outside of the
+// record is destroyed again unless Keep is called.
+class FirstVersion final {
+ public:
+  FirstVersion(const CommandContext& context, const KeyringConfig& keyring, std::string backend)
+      : context_(context), keyring_(keyring), backend_name_(std::move(backend)) {}
+  ~FirstVersion() {
+    if (!made_.has_value()) return;
+    const absl::Status destroyed =
+        backend_->DestroyKey(spec_, made_->material, absl::Now() + kVerbTime);
+    if (!destroyed.ok()) {
+      LogWarning("a key that nothing refers to was left behind",
+                 {{"key", made_->material.key_reference}, {"error", destroyed.ToString()}});
+    }
+  }
+  FirstVersion(const FirstVersion&) = delete;
+  FirstVersion& operator=(const FirstVersion&) = delete;
+
+  absl::StatusOr<Keyring> Make(const Keyring& empty,
+                               const std::shared_ptr<const RingKey>& ring_key) {
+    KEKD_ASSIGN_OR_RETURN(backends_,
+                          MakeBackends(*context_.fs, *context_.config, keyring_,
+                                       std::make_shared<const CurrentRingKey>(ring_key)));
+    KEKD_ASSIGN_OR_RETURN(backend_, backends_->Find(backend_name_));
+    spec_ = {.ring = empty.identity(), .version = empty.NextVersionNumber()};
+    KEKD_ASSIGN_OR_RETURN(made_, MakeKeyVersion(spec_, *backend_, RandomSource::System(),
+                                                context_.now, context_.now + kVerbTime));
+    KEKD_ASSIGN_OR_RETURN(const Keyring filled, empty.WithNewVersion(*made_));
+    return filled.WithPromoted(spec_.version, context_.now);
+  }
+  void Keep() { made_.reset(); }
+
+ private:
+  const CommandContext& context_;
+  const KeyringConfig& keyring_;
+  const std::string backend_name_;
+  std::shared_ptr<const BackendSet> backends_;
+  KeyBackend* backend_ = nullptr;
+  KeySpec spec_;
+  std::optional<KeyVersion> made_;
+};
 
 absl::StatusOr<RingIdentity> NewIdentity(const std::string& name,
                                          const std::optional<Uuid>& cluster_id) {
@@ -104,17 +132,22 @@ absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
   NewKeyFiles key_files(fs);
   KEKD_RETURN_IF_ERROR(MakeFoldersForRing(fs, *context.config, *keyring));
   KEKD_RETURN_IF_ERROR(key_files.MakeMissing(*keyring));
+  FirstVersion first(context, *keyring, verb.backend);
   absl::StatusOr<std::unique_ptr<FileKeyringStore>> store = FileKeyringStore::Create(
       StoreOptions(fs, *context.config, *keyring), identity, context.now,
       [&](const Keyring& empty, const std::shared_ptr<const RingKey>& ring_key) {
-        return FirstVersion(empty, ring_key, context.now);
+        return first.Make(empty, ring_key);
       });
   if (!store.ok()) {
     // A record may be there after all, and then needs its key file. So it stays unless it is sure
     // that there is none.
-    if (!absl::IsNotFound(fs.GetInfo(record).status())) key_files.Keep();
+    if (!absl::IsNotFound(fs.GetInfo(record).status())) {
+      key_files.Keep();
+      first.Keep();
+    }
     return store.status();
   }
+  first.Keep();
   const std::vector<std::string> new_key_files = key_files.Keep();
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> made, (*store)->Load());
   const admin::v1::Keyring view = KeyringToView(*made, nullptr);

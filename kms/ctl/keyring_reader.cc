@@ -17,7 +17,8 @@ absl::StatusOr<std::shared_ptr<const OpenKeyring>> ReadKeyringFiles(FileSystem& 
                                                FileKeyringStore::Access::kReadOnly));
   KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Keyring> loaded, store->Load());
   KEKD_RETURN_IF_ERROR(CheckName(*loaded, keyring));
-  const std::shared_ptr<const BackendSet> backends = MakeBackends(*store);
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendSet> backends,
+                        MakeBackends(fs, config, keyring, store->ring_key()));
   return OpenKeyring::Open(std::move(loaded), *backends, nullptr, deadline);
 }
 

@@ -1,5 +1,6 @@
 #include "base/status_macros.h"
 #include "base/uuid.h"
+#include "keystore/software_key_backend.h"
 #include "kms/ctl/backup_options.h"
 #include "kms/ctl/command_tree.h"
 
@@ -8,6 +9,7 @@ namespace {
 
 absl::StatusOr<Verb> ReadInit(const VerbArguments& given) {
   KeyringInitVerb verb;
+  verb.backend = given.Text("--backend");
   if (given.Has("--backup")) {
     KEKD_ASSIGN_OR_RETURN(verb.backup, ReadBackupMaking(given, given.Path("--backup")));
   } else if (HasMakingOptions(given)) {
@@ -66,12 +68,18 @@ VerbSection KeyringVerbs() {
                   {{.name = "--cluster-id",
                     .value = "UUID",
                     .help = "what the keyrings of one cluster share; a new one if not given"},
+                   {.name = "--backend",
+                    .value = "NAME",
+                    .help = "where its first key is kept: software, or pkcs11 for the token that "
+                            "the configuration names",
+                    .default_value = std::string(kSoftwareBackend)},
                    {.name = "--backup",
                     .value = "FILE",
                     .help = "make a backup of it at once, into this new file",
                     .kind = ValueKind::kFile}}),
               .examples = {"keyring init",
-                           "keyring init --backup prod.backup --shares 2/3 --share-words terminal"},
+                           "keyring init --backup prod.backup --shares 2/3 --share-words terminal",
+                           "keyring init --backend pkcs11"},
               .read = ReadInit,
           },
           {

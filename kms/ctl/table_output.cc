@@ -232,15 +232,16 @@ std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time n
                       table.ToString(colors), details);
 }
 
+std::string ItemLine(const CheckReport::Item& item, Colors colors) {
+  const bool ok = item.status.ok();
+  const std::string detail = Printable(ok ? absl::string_view(item.detail) : item.status.message());
+  return absl::StrCat(Painted(ok ? "ok" : "FAIL", ToneOf(item.status), colors), ok ? "    " : "  ",
+                      item.name, detail.empty() ? "" : ": ", detail, "\n");
+}
+
 std::string CheckTable(const CheckReport& report, Colors colors) {
   std::string text = absl::StrCat("keyring ", report.keyring, " on ", report.endpoint, "\n\n");
-  for (const CheckReport::Item& item : report.items) {
-    const bool ok = item.status.ok();
-    const std::string detail =
-        Printable(ok ? absl::string_view(item.detail) : item.status.message());
-    absl::StrAppend(&text, Painted(ok ? "ok" : "FAIL", ToneOf(item.status), colors),
-                    ok ? "    " : "  ", item.name, detail.empty() ? "" : ": ", detail, "\n");
-  }
+  for (const CheckReport::Item& item : report.items) absl::StrAppend(&text, ItemLine(item, colors));
   if (report.encrypt.has_value() || report.decrypt.has_value()) absl::StrAppend(&text, "\n");
   if (report.encrypt.has_value()) AddLatency("Encrypt", *report.encrypt, &text);
   if (report.decrypt.has_value()) AddLatency("Decrypt", *report.decrypt, &text);

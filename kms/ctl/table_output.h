@@ -25,6 +25,8 @@ std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now,
 std::string VerifyTable(const VerifyReport& report, Colors colors = Colors::kOff);
 std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time now,
                         Colors colors = Colors::kOff);
+// "ok    name: detail", or "FAIL  name: why".
+std::string ItemLine(const CheckReport::Item& item, Colors colors);
 std::string CheckTable(const CheckReport& report, Colors colors = Colors::kOff);
 std::string ConfigTable(const Config& config);
 

@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "keystore/backup_header.h"
 #include "keystore/passphrase_kdf.h"
+#include "keystore/software_key_backend.h"
 #include "kms/config/config.h"
 
 namespace kekd {
@@ -36,6 +37,7 @@ struct BackupOpening {
   std::vector<std::string> shares;
 };
 struct KeyringInitVerb {
+  std::string backend = std::string(kSoftwareBackend);  // of key version 1
   std::optional<Uuid> cluster_id;
   std::optional<BackupMaking> backup;
 };
@@ -142,17 +144,24 @@ struct RecoverVerb {
   std::string reason;    // for the log
 };
 
+struct HsmListVerb {};
+struct HsmDoctorVerb {};
+struct HsmBenchVerb {
+  uint32_t count = 0;
+  std::optional<uint32_t> version = std::nullopt;  // the newest on the token if not set
+};
+
 struct CompletionVerb {
   std::string shell;  // "bash", "zsh" or "fish"
 };
 struct ManVerb {};
 
-using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
-                          KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
-                          KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
-                          WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyAdoptVerb, KeyPromoteVerb,
-                          StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb,
-                          EncryptionConfigVerb, ScanVerb, RecoverVerb, CompletionVerb, ManVerb>;
+using Verb = std::variant<
+    PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb, KeyringAcceptRollbackVerb,
+    KeyringBackupVerb, KeyringRestoreVerb, KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb,
+    WrapAddVerb, WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyAdoptVerb, KeyPromoteVerb,
+    StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb, ScanVerb,
+    RecoverVerb, HsmListVerb, HsmDoctorVerb, HsmBenchVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

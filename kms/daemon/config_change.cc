@@ -27,6 +27,7 @@ absl::StatusOr<Config> ReloadableConfig(const Config& running, Config next) {
     const std::string prefix = absl::StrCat("keyring \"", keyring.name, "\" ");
     expect_same(keyring.directory, (*found)->directory, prefix + "directory");
     expect_same(keyring.socket.path, (*found)->socket.path, prefix + "socket.path");
+    expect_same(keyring.pkcs11, (*found)->pkcs11, prefix + "pkcs11");
     ordered.push_back(**found);
   }
   for (const KeyringConfig& keyring : next.keyrings) {

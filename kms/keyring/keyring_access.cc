@@ -1,7 +1,5 @@
 #include "kms/keyring/keyring_access.h"
 
-#include <unistd.h>
-
 #include <optional>
 #include <utility>
 
@@ -9,20 +7,15 @@
 #include "base/clock.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11_key_backend.h"
 #include "keystore/ring_key_wrapper.h"
 #include "keystore/secret_source.h"
 #include "keystore/software_key_backend.h"
+#include "kms/keyring/folder_owner.h"
+#include "kms/keyring/token_access.h"
 
 namespace kekd {
 namespace {
-
-// Root's tool works for the user that the keyring's folder belongs to.
-std::optional<uid_t> FolderOwner(FileSystem& fs, const std::string& directory) {
-  if (geteuid() != 0) return std::nullopt;
-  const absl::StatusOr<FileInfo> info = fs.GetInfo(directory);
-  if (!info.ok()) return std::nullopt;
-  return info->owner;
-}
 
 // What a prompt asks the passphrase for.
 std::string RingName(const KeyringConfig& keyring) {
@@ -93,9 +86,16 @@ FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
   return options;
 }
 
-std::shared_ptr<const BackendSet> MakeBackends(const FileKeyringStore& store) {
+absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(
+    FileSystem& fs, const Config& config, const KeyringConfig& keyring,
+    std::shared_ptr<const CurrentRingKey> ring_key) {
   auto backends = std::make_shared<BackendSet>();
-  backends->Add(CreateSoftwareKeyBackend(store.ring_key(), RandomSource::System()));
+  backends->Add(CreateSoftwareKeyBackend(std::move(ring_key), RandomSource::System()));
+  if (keyring.pkcs11.has_value()) {
+    KEKD_ASSIGN_OR_RETURN(std::shared_ptr<TokenClient> token, MakeTokenClient(fs, config, keyring));
+    backends->Add(CreatePkcs11KeyBackend(std::move(token), keyring.pkcs11->uri.key.label,
+                                         RandomSource::System()));
+  }
   return backends;
 }
 
@@ -112,7 +112,8 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, co
   KEKD_ASSIGN_OR_RETURN(std::shared_ptr<FileKeyringStore> store,
                         FileKeyringStore::Open(StoreOptions(fs, config, keyring),
                                                FileKeyringStore::Access::kExclusive));
-  std::shared_ptr<const BackendSet> backends = MakeBackends(*store);
+  KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const BackendSet> backends,
+                        MakeBackends(fs, config, keyring, store->ring_key()));
   KEKD_ASSIGN_OR_RETURN(std::unique_ptr<KeyringWriter> writer,
                         KeyringWriter::Create({.store = std::move(store),
                                                .backends = std::move(backends),

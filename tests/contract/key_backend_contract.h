@@ -18,10 +18,6 @@ class BackendWorld {
  public:
   virtual ~BackendWorld() = default;
   virtual std::unique_ptr<KeyBackend> NewBackend() = 0;
-  // Takes the device away under the backends that there are, as if its cable were pulled; false if
-  // there is none to be taken away. Nothing on it is lost.
-  virtual bool TakeAway() { return false; }
-  virtual void GiveBack() {}
 };
 
 struct BackendContractParam {
@@ -29,10 +25,6 @@ struct BackendContractParam {
   std::function<std::unique_ptr<BackendWorld>()> make_world;
   // Whether DestroyKey ends the key itself: not so where all there is of it lies in the record.
   bool destroys_keys = true;
-  // The custody of its keys; with kDevice no wrap lies in the material.
-  Custody custody = Custody::kDevice;
-  // Whether its keys may wait for a device or a remote (BackendKey::MayBlock).
-  bool may_block = true;
 };
 
 // A backend's test file instantiates it:

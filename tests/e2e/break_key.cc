@@ -36,7 +36,8 @@ absl::Status BreakKey(const std::string& config_path, uint32_t number) {
                                                FileKeyringStore::Access::kExclusive));
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const Keyring> keyring, store->Load());
   Keyring::Parts parts = keyring->parts();
-  const std::shared_ptr<const BackendSet> backends = MakeBackends(*store);
+  KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendSet> backends,
+                        MakeBackends(fs, config, *configured, store->ring_key()));
   for (KeyVersion& version : parts.versions) {
     if (version.number != number) continue;
     KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, backends->Find(version.backend));

@@ -53,7 +53,6 @@ class FakeKeyBackend::Device {
     MutexLock lock(&mu_);
     keys_.erase(reference);
   }
-  std::atomic<bool> away{false};
   int Count() const {
     MutexLock lock(&mu_);
     return static_cast<int>(keys_.size());
@@ -72,8 +71,6 @@ struct FakeKeyBackend::Script {
     std::function<absl::Status()> action;
   };
 
-  explicit Script(std::shared_ptr<Device> device_in) : device(std::move(device_in)) {}
-
   // Counts the call and does what is queued for it. True: what the call gives is to be corrupted.
   absl::StatusOr<bool> Begin(Call call, absl::Time deadline) {
     Step step = {Effect::kAction, nullptr};
@@ -87,7 +84,6 @@ struct FakeKeyBackend::Script {
       }
     }
     if (step.action) KEKD_RETURN_IF_ERROR(step.action());
-    if (device->away) return absl::UnavailableError("the fake device is away");
     // The one deadline that a backend in memory can miss without a clock.
     if (deadline == absl::InfinitePast()) {
       return absl::DeadlineExceededError("the fake backend was called after its deadline");
@@ -99,7 +95,6 @@ struct FakeKeyBackend::Script {
     queues[call].push_back(std::move(step));
   }
 
-  const std::shared_ptr<Device> device;
   std::atomic<bool> may_block{false};
   mutable Mutex mu;
   std::map<Call, std::deque<Step>> queues ABSL_GUARDED_BY(mu);
@@ -148,12 +143,10 @@ std::shared_ptr<FakeKeyBackend::Device> FakeKeyBackend::NewDevice() {
   return std::make_shared<Device>();
 }
 
-void FakeKeyBackend::SetAway(Device& device, bool away) { device.away = away; }
-
 FakeKeyBackend::FakeKeyBackend(std::shared_ptr<Device> device, std::string type,
                                const RandomSource& random)
     : device_(std::move(device)),
-      script_(std::make_shared<Script>(device_)),
+      script_(std::make_shared<Script>()),
       type_(std::move(type)),
       random_(random) {}
 

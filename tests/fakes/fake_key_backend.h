@@ -28,8 +28,6 @@ class FakeKeyBackend final : public KeyBackend, public KeyAdopter {
 
   class Device;
   static std::shared_ptr<Device> NewDevice();
-  // Whether every call to a backend over it fails with Unavailable.
-  static void SetAway(Device& device, bool away);
 
   explicit FakeKeyBackend(std::shared_ptr<Device> device = NewDevice(), std::string type = "fake",
                           const RandomSource& random = RandomSource::System());

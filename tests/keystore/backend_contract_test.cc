@@ -27,15 +27,8 @@ class SoftwareWorld final : public BackendWorld {
 class FakeWorld final : public BackendWorld {
  public:
   std::unique_ptr<KeyBackend> NewBackend() override {
-    auto backend = std::make_unique<FakeKeyBackend>(device_);
-    backend->SetMayBlock(true);
-    return backend;
+    return std::make_unique<FakeKeyBackend>(device_);
   }
-  bool TakeAway() override {
-    FakeKeyBackend::SetAway(*device_, true);
-    return true;
-  }
-  void GiveBack() override { FakeKeyBackend::SetAway(*device_, false); }
 
  private:
   const std::shared_ptr<FakeKeyBackend::Device> device_ = FakeKeyBackend::NewDevice();
@@ -44,9 +37,7 @@ class FakeWorld final : public BackendWorld {
 INSTANTIATE_TEST_SUITE_P(
     , KeyBackendContract,
     ::testing::Values(BackendContractParam{"Software",
-                                           [] { return std::make_unique<SoftwareWorld>(); },
-                                           /*destroys_keys=*/false, Custody::kEnvelope,
-                                           /*may_block=*/false},
+                                           [] { return std::make_unique<SoftwareWorld>(); }, false},
                       BackendContractParam{"Fake", [] { return std::make_unique<FakeWorld>(); }}),
     ParamName);
 

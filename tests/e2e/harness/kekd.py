@@ -1,6 +1,7 @@
 """kekd with a keyring of its own in a folder, and kekctl speaking to it."""
 
 import json
+import os
 import subprocess
 
 from . import parts
@@ -23,14 +24,16 @@ class Kekd:
     another time.
 
     A second and further rings are named by `more_rings`; each has its folder, key file and socket beside the first one's,
-    with its name in theirs.
+    with its name in theirs. With a `token` (token.py) the rings' configuration names it, and init makes the first keys there.
     """
 
-    def __init__(self, folder, name="kekd", socket=None, ring=RING, more_rings=()):
+    def __init__(self, folder, name="kekd", socket=None, ring=RING, more_rings=(), token=None):
         self.name = name
         self.folder = folder / name
         self.ring = ring
         self.rings = [ring, *more_rings]
+        self.token = token
+        self.environment = {**os.environ, **(token.environment if token else {})}
         self.socket = str(socket or self.folder / "kekd.sock")
         self.config = self.folder / "kekd.yaml"
         for part in ("", "state"):
@@ -38,7 +41,8 @@ class Kekd:
         for ring_name in self.rings:
             self.keyring_folder(ring_name).mkdir(mode=0o700, exist_ok=True)
         self.config.write_text(self._configuration())
-        self.process = Process(name, [parts.program("kekd"), "--config", self.config], self.folder / "kekd.log")
+        self.process = Process(name, [parts.program("kekd"), "--config", self.config], self.folder / "kekd.log",
+                               env=self.environment)
 
     @property
     def endpoint(self):
@@ -57,7 +61,7 @@ class Kekd:
 
     def init(self):
         for ring in self.rings:
-            self.kekctl("keyring", "init", "--keyring", ring)
+            self.kekctl("keyring", "init", "--keyring", ring, *(["--backend", "pkcs11"] if self.token else []))
         return self
 
     def start(self):
@@ -77,7 +81,8 @@ class Kekd:
 
     def kekctl(self, *arguments):
         command = [parts.program("kekctl"), "--config", str(self.config), *arguments]
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+                                env=self.environment)
         if result.returncode != 0:
             raise KekctlError(arguments, result.returncode, result.stdout, result.stderr)
         return result.stdout
@@ -97,10 +102,10 @@ class Kekd:
         listed = self.kekctl_json("key", "list", "--keyring", self.ring)
         return {version["version"]: version for version in listed["versions"]}
 
-    def rotate(self):
+    def rotate(self, backend="software"):
         """Creates a key version and promotes it; returns the new key_id."""
         before = set(self.versions())
-        self.kekctl("key", "create", "--keyring", self.ring)
+        self.kekctl("key", "create", "--keyring", self.ring, "--backend", backend)
         (created,) = set(self.versions()) - before
         self.kekctl("key", "promote", str(created), "--keyring", self.ring)
         return self.versions()[created]["keyId"]
@@ -132,4 +137,6 @@ keyrings:
   socket:
     path: {json.dumps(self._socket(ring))}
 """
+            if self.token:
+                text += "  pkcs11:\n" + "".join(f"    {name}: {json.dumps(value)}\n" for name, value in self.token.settings().items())
         return text

@@ -35,6 +35,14 @@ std::string WithUnlock(absl::string_view unlock) {
   return MinimalConfigWith("- keyFile: /etc/kekd/prod.key", unlock);
 }
 
+std::string WithToken(absl::string_view fields) {
+  return absl::StrCat(kMinimalConfig, "  pkcs11: {", fields, "}\n");
+}
+// Where the URI is good.
+std::string WithTokenAnd(absl::string_view fields) {
+  return WithToken(absl::StrCat("uri: \"pkcs11:token=a?module-path=/m.so\", ", fields));
+}
+
 std::string Long(absl::string_view begin, size_t size) {
   return absl::StrCat(begin, std::string(size - begin.size(), 'x'));
 }
@@ -72,6 +80,9 @@ std::vector<std::string> Good() {
       WithUnlock("- passphrase: {credential: a.b}"),
       WithUnlock("- passphrase: {prompt: true}"),
       WithUnlock("- passphrase: {prompt: \"true\"}\n  - keyFile: /a"),
+      WithTokenAnd("pinCredential: pin, initArguments: x"),
+      WithTokenAnd("sessions: 1, sessionCopy: false, callTimeout: 100ms"),
+      WithTokenAnd("sessions: \"64\", sessionCopy: \"true\", callTimeout: 1.5s"),
   };
 }
 
@@ -157,6 +168,17 @@ std::vector<std::string> Bad() {
       And("log: {file: /a}\n"),
       And("log: []\n"),
       And("memory: {locking: no}\n"),
+      And("  pkcs11: pkcs11:token=a\n"),
+      WithToken("sessions: 1"),
+      WithToken("uri: \"pkcs11:token=a\""),
+      WithToken("uri: \"token=a?module-path=/m.so\""),
+      WithTokenAnd("pin: \"1234\""),
+      WithTokenAnd("pinCredential: a/b"),
+      WithTokenAnd("initArguments: \"\""),
+      WithTokenAnd("sessions: 0"),
+      WithTokenAnd("sessions: \"65\""),
+      WithTokenAnd("sessionCopy: yes"),
+      WithTokenAnd("callTimeout: 2"),
   };
 }
 
@@ -172,6 +194,9 @@ std::vector<std::string> BeyondASchema() {
       WithUnlock("- keyFile: /a\n  - keyFile: /a"),
       WithUnlock("- credential: a\n  - passphrase: {credential: a}"),
       WithUnlock("- passphrase: {file: /var/lib/kekd/prod/passphrase}"),
+      WithToken("uri: \"pkcs11:?module-path=/m.so\""),
+      WithToken("uri: \"pkcs11:token=a;slot-id=1?module-path=/m.so\""),
+      WithTokenAnd("callTimeout: 99ms"),
       WithSocket("/run/kekd/admin.sock"),
       And("- name: prod\n  directory: /b\n  unlock: [{keyFile: /c}]\n  socket: {path: /d}\n"),
       // An abstract socket has no mode.

@@ -1,0 +1,319 @@
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "base/hex.h"
+#include "base/status_macros.h"
+#include "hsm/pkcs11_key_backend.h"
+#include "hsm/token/key_reference.h"
+#include "hsm/token_client.h"
+#include "kekd/admin/v1/admin.pb.h"
+#include "keystore/key_state.h"
+#include "kms/ctl/commands.h"
+#include "kms/ctl/hsm_output.h"
+#include "kms/ctl/hsm_report.h"
+#include "kms/ctl/keyring_reader.h"
+#include "kms/keyring/token_access.h"
+
+namespace kekd {
+namespace {
+
+constexpr uint32_t kDoctorsCalls = 100;
+
+// A version of the keyring that lies on the token.
+struct VersionOnToken {
+  uint32_t number = 0;
+  KeyReference reference;
+  std::string problem;  // why it can't be used now; empty if it can
+};
+
+// A keyring's token, and what the keyring says of it.
+struct Examination {
+  const KeyringConfig* keyring = nullptr;
+  std::shared_ptr<TokenClient> client;
+  std::vector<VersionOnToken> versions;
+  TokenReport report;
+  absl::Time deadline;
+
+  uint32_t VersionOf(const KeySelector& key) const {
+    for (const VersionOnToken& version : versions) {
+      if (version.reference.key == key) return version.number;
+    }
+    return 0;
+  }
+};
+
+absl::StatusOr<std::vector<VersionOnToken>> VersionsOnToken(const CommandContext& context,
+                                                            const KeyringConfig& keyring,
+                                                            absl::Time deadline) {
+  KEKD_ASSIGN_OR_RETURN(const admin::v1::Keyring view,
+                        ReadKeyring(*context.fs, *context.config, keyring, deadline));
+  std::vector<VersionOnToken> versions;
+  for (const admin::v1::KeyVersion& version : view.versions()) {
+    if (version.backend() != kPkcs11Backend || version.state() == ToString(KeyState::kDestroyed)) {
+      continue;
+    }
+    VersionOnToken& found = versions.emplace_back();
+    found.number = version.number();
+    found.problem = version.problem();
+    KEKD_ASSIGN_OR_RETURN(found.reference, KeyReference::Parse(version.key_reference()));
+  }
+  return versions;
+}
+
+absl::StatusOr<Examination> Begin(const CommandContext& context) {
+  Examination examination;
+  KEKD_ASSIGN_OR_RETURN(examination.keyring, context.config->FindKeyring(context.keyring));
+  KEKD_ASSIGN_OR_RETURN(examination.client,
+                        MakeTokenClient(*context.fs, *context.config, *examination.keyring));
+  examination.deadline = context.now + kVerbTime;
+  examination.report.keyring = examination.keyring->name;
+  examination.report.uri = examination.keyring->pkcs11->uri.ToString();
+  return examination;
+}
+
+absl::Status ListKeys(Examination& examination) {
+  KEKD_ASSIGN_OR_RETURN(std::vector<KeyDescription> keys,
+                        examination.client->List(examination.deadline));
+  for (KeyDescription& key : keys) {
+    const uint32_t version = examination.VersionOf(key.selector);
+    examination.report.keys.push_back({std::move(key), version});
+  }
+  std::stable_sort(examination.report.keys.begin(), examination.report.keys.end(),
+                   [](const TokenKey& a, const TokenKey& b) { return a.version < b.version; });
+  return absl::OkStatus();
+}
+
+class Doctor final {
+ public:
+  explicit Doctor(Examination& examination) : examination_(examination) {}
+
+  void Examine() {
+    if (!LookAtToken()) return;
+    const absl::Status probed = examination_.client->Probe(examination_.deadline);
+    Note("login and sessions", probed, SessionsText());
+    if (!probed.ok()) return;
+    Note("mechanisms", absl::OkStatus(), MechanismsText());
+    const absl::Status listed = ListKeys(examination_);
+    Note("keys", listed, absl::StrCat(examination_.report.keys.size(), " secret keys"));
+    if (!listed.ok()) return;
+    LookAtClashes();
+    for (const VersionOnToken& version : examination_.versions) LookAtVersion(version);
+    LookAtStrangers();
+    if (!examination_.versions.empty()) Measure();
+  }
+
+ private:
+  void Note(std::string name, absl::Status status, std::string detail = "") {
+    examination_.report.items.push_back({std::move(name), std::move(status), std::move(detail)});
+  }
+
+  // Before anything that logs in.
+  bool LookAtToken() {
+    absl::StatusOr<TokenDescription> token = examination_.client->Describe(examination_.deadline);
+    if (!token.ok()) {
+      Note("module and token", token.status());
+      return false;
+    }
+    TokenDescription& found = examination_.report.token;
+    found = *std::move(token);
+    Note("module and token", absl::OkStatus(),
+         absl::StrCat(found.module, ", Cryptoki ", found.cryptoki));
+    if (!found.pin_problem.empty()) {
+      Note("PIN", absl::FailedPreconditionError(found.pin_problem));
+      return false;
+    }
+    Note("PIN", absl::OkStatus(), found.pin_state);
+    return true;
+  }
+
+  std::string SessionsText() const {
+    const TokenDescription& token = examination_.report.token;
+    if (token.max_sessions < 0) return "the token does not tell its limit of sessions";
+    if (token.max_sessions == 0) return "no limit of sessions";
+    return absl::StrCat("at most ", token.max_sessions, " sessions",
+                        token.open_sessions < 0
+                            ? ""
+                            : absl::StrCat(", ", token.open_sessions, " open in this process"));
+  }
+
+  std::string MechanismsText() const {
+    const std::vector<std::string>& listed = examination_.report.token.mechanisms;
+    return listed.empty() ? "the module lists none that kekd knows"
+                          : absl::StrCat("listed: ", absl::StrJoin(listed, ", "));
+  }
+
+  // Tokens allow several objects of the same name; whoever looks one up may get another.
+  void LookAtClashes() {
+    std::map<std::string, size_t> ids;
+    for (const TokenKey& each : examination_.report.keys) {
+      if (!each.key.selector.id.empty()) ++ids[each.key.selector.id];
+    }
+    std::vector<std::string> clashes;
+    for (const auto& [id, count] : ids) {
+      if (count > 1) clashes.push_back(absl::StrCat(HexEncode(AsBytes(id)), " (", count, " keys)"));
+    }
+    absl::Status status;
+    if (!clashes.empty()) {
+      status = absl::FailedPreconditionError(
+          absl::StrCat("several keys have the same CKA_ID: ", absl::StrJoin(clashes, ", ")));
+    }
+    Note("every key has a CKA_ID of its own", std::move(status));
+  }
+
+  void LookAtVersion(const VersionOnToken& version) {
+    const std::string name = absl::StrCat("key version ", version.number);
+    const KeyDescription* found = nullptr;
+    size_t count = 0;
+    for (const TokenKey& each : examination_.report.keys) {
+      if (each.version != version.number) continue;
+      found = &each.key;
+      ++count;
+    }
+    if (count != 1) {
+      const KeySelector& key = version.reference.key;
+      return Note(name, absl::NotFoundError(absl::StrCat(
+                            count, " keys on the token are labelled \"", key.label,
+                            "\" with CKA_ID ", HexEncode(AsBytes(key.id)), ", not one")));
+    }
+    if (!found->problem.empty()) return Note(name, absl::FailedPreconditionError(found->problem));
+    if (!version.problem.empty()) return Note(name, absl::DataLossError(version.problem));
+    Note(name, absl::OkStatus(),
+         absl::StrCat(found->type, ", decrypts its canary, initialisation vector by ",
+                      version.reference.iv == GcmIv::kCaller ? "kekd" : "the token"));
+  }
+
+  // Left over, or of another keyring; nothing is wrong with that, but somebody should know.
+  void LookAtStrangers() {
+    std::vector<std::string> labels;
+    for (const TokenKey& each : examination_.report.keys) {
+      if (each.version == 0) labels.push_back(absl::StrCat("\"", each.key.selector.label, "\""));
+    }
+    if (labels.empty()) return;
+    Note("keys that this keyring does not know", absl::OkStatus(), absl::StrJoin(labels, ", "));
+  }
+
+  void Measure() {
+    absl::StatusOr<std::vector<Measurement>> measured = examination_.client->Measure(
+        examination_.versions.back().reference, kDoctorsCalls, examination_.deadline);
+    if (!measured.ok()) return Note("latency", measured.status());
+    examination_.report.measurements = *std::move(measured);
+    std::vector<std::string> texts;
+    for (const Measurement& each : examination_.report.measurements) {
+      texts.push_back(absl::StrCat(
+          each.what, " ", absl::FormatDuration(absl::Nanoseconds(static_cast<int64_t>(each.p50)))));
+    }
+    Note("latency", absl::OkStatus(), absl::StrJoin(texts, ", "));
+  }
+
+  Examination& examination_;
+};
+
+// Which key a measurement is to use.
+absl::StatusOr<KeyReference> Choose(const Examination& examination, const HsmBenchVerb& verb) {
+  for (auto it = examination.versions.rbegin(); it != examination.versions.rend(); ++it) {
+    if (!verb.version.has_value() || it->number == *verb.version) return it->reference;
+  }
+  if (verb.version.has_value()) {
+    return absl::NotFoundError(absl::StrCat("key version ", *verb.version, " of keyring ",
+                                            examination.keyring->name, " is none on the token"));
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no key version of keyring ", examination.keyring->name,
+                   " is on the token; 'kekctl key create --backend pkcs11' makes one"));
+}
+
+// One call after the other as kekd makes them, through the worker's process.
+template <typename Call>
+absl::StatusOr<Measurement> MeasureCalls(std::string what, uint32_t count, const Call& call) {
+  std::vector<int64_t> times;
+  for (uint32_t i = 0; i < count; ++i) {
+    const absl::Time begin = absl::Now();
+    KEKD_RETURN_IF_ERROR(call());
+    times.push_back(absl::ToInt64Nanoseconds(absl::Now() - begin));
+  }
+  std::sort(times.begin(), times.end());
+  const auto at = [&times](size_t percent) {
+    return static_cast<uint64_t>(times[std::min(times.size() - 1, times.size() * percent / 100)]);
+  };
+  return Measurement{.what = std::move(what), .p50 = at(50), .p99 = at(99)};
+}
+
+}  // namespace
+
+absl::StatusOr<CommandResult> HsmList(const CommandContext& context) {
+  KEKD_ASSIGN_OR_RETURN(Examination examination, Begin(context));
+  KEKD_ASSIGN_OR_RETURN(examination.report.token,
+                        examination.client->Describe(examination.deadline));
+  KEKD_ASSIGN_OR_RETURN(examination.versions,
+                        VersionsOnToken(context, *examination.keyring, examination.deadline));
+  KEKD_RETURN_IF_ERROR(ListKeys(examination));
+  CommandResult result;
+  result.output = context.format == OutputFormat::kJson
+                      ? HsmListJson(examination.report)
+                      : HsmListTable(examination.report, context.colors);
+  return result;
+}
+
+absl::StatusOr<CommandResult> HsmDoctor(const CommandContext& context) {
+  KEKD_ASSIGN_OR_RETURN(Examination examination, Begin(context));
+  absl::StatusOr<std::vector<VersionOnToken>> versions =
+      VersionsOnToken(context, *examination.keyring, examination.deadline);
+  if (versions.ok()) examination.versions = *std::move(versions);
+  examination.report.items.push_back(
+      {.name = "keyring",
+       .status = versions.status(),
+       .detail =
+           absl::StrCat(examination.versions.size(), " of its key versions are on the token")});
+  Doctor(examination).Examine();
+  CommandResult result;
+  result.output = context.format == OutputFormat::kJson
+                      ? HsmDoctorJson(examination.report)
+                      : HsmDoctorTable(examination.report, context.colors);
+  if (!examination.report.Passed()) {
+    result.exit_code = kExitFailure;
+    result.note = absl::StrCat("the token of keyring ", examination.keyring->name,
+                               " does not do what kekd needs");
+  }
+  return result;
+}
+
+absl::StatusOr<CommandResult> HsmBench(const CommandContext& context, const HsmBenchVerb& verb) {
+  KEKD_ASSIGN_OR_RETURN(Examination examination, Begin(context));
+  KEKD_ASSIGN_OR_RETURN(examination.report.token,
+                        examination.client->Describe(examination.deadline));
+  KEKD_ASSIGN_OR_RETURN(examination.versions,
+                        VersionsOnToken(context, *examination.keyring, examination.deadline));
+  KEKD_ASSIGN_OR_RETURN(const KeyReference key, Choose(examination, verb));
+  // A slow token and many calls take their time.
+  const absl::Time deadline = absl::InfiniteFuture();
+  TokenClient& client = *examination.client;
+  std::vector<Measurement>& all = examination.report.measurements;
+  KEKD_ASSIGN_OR_RETURN(all, client.Measure(key, verb.count, deadline));
+  const SecretBytes plaintext(32);
+  const std::string associated_data = "kekctl hsm bench";
+  KEKD_ASSIGN_OR_RETURN(const std::string sealed,
+                        client.Encrypt(key, plaintext, AsBytes(associated_data), deadline));
+  KEKD_ASSIGN_OR_RETURN(
+      all.emplace_back(), MeasureCalls("encryption, as kekd asks for it", verb.count, [&] {
+        return client.Encrypt(key, plaintext, AsBytes(associated_data), deadline).status();
+      }));
+  KEKD_ASSIGN_OR_RETURN(
+      all.emplace_back(), MeasureCalls("decryption, as kekd asks for it", verb.count, [&] {
+        return client.Decrypt(key, AsBytes(sealed), AsBytes(associated_data), deadline).status();
+      }));
+  CommandResult result;
+  result.output = context.format == OutputFormat::kJson ? HsmBenchJson(examination.report)
+                                                        : HsmBenchTable(examination.report);
+  return result;
+}
+
+}  // namespace kekd

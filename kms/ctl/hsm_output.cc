@@ -1,0 +1,142 @@
+#include "kms/ctl/hsm_output.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/bytes.h"
+#include "base/hex.h"
+#include "kms/ctl/json_parts.h"
+#include "kms/ctl/table.h"
+#include "kms/ctl/table_output.h"
+
+namespace kekd {
+namespace {
+
+std::string TokenLine(const TokenReport& report) {
+  const TokenSelector& token = report.token.token;
+  return absl::StrCat("keyring ", report.keyring, ", token \"", Printable(token.label),
+                      "\", serial ", Printable(token.serial), ", ", Printable(token.manufacturer),
+                      " ", Printable(token.model), "\n");
+}
+
+std::string Origin(const KeyDescription& key) {
+  if (!key.local) return "imported";
+  return key.never_extractable && key.always_sensitive ? "made there, never readable"
+                                                       : "made there";
+}
+
+Json TokenObject(const TokenDescription& token) {
+  return Json{{"label", token.token.label},
+              {"serial", token.token.serial},
+              {"manufacturer", token.token.manufacturer},
+              {"model", token.token.model},
+              {"module", token.module},
+              {"cryptoki", token.cryptoki},
+              {"hardware", token.hardware},
+              {"pinState", token.pin_state},
+              {"pinProblem", TextOrNull(token.pin_problem)},
+              {"maxSessions", token.max_sessions < 0 ? Json(nullptr) : Json(token.max_sessions)},
+              {"openSessions", token.open_sessions < 0 ? Json(nullptr) : Json(token.open_sessions)},
+              {"mechanisms", token.mechanisms}};
+}
+
+Json KeyObject(const TokenKey& each) {
+  const KeyDescription& key = each.key;
+  return Json{{"label", key.selector.label},
+              {"id", HexEncode(AsBytes(key.selector.id))},
+              {"version", each.version == 0 ? Json(nullptr) : Json(each.version)},
+              {"type", key.type},
+              {"sensitive", key.sensitive},
+              {"alwaysSensitive", key.always_sensitive},
+              {"extractable", key.extractable},
+              {"neverExtractable", key.never_extractable},
+              {"modifiable", key.modifiable},
+              {"private", key.is_private},
+              {"local", key.local},
+              {"encrypt", key.encrypt},
+              {"decrypt", key.decrypt},
+              {"wrap", key.wrap},
+              {"unwrap", key.unwrap},
+              {"problem", TextOrNull(key.problem)}};
+}
+
+Json Head(const TokenReport& report) {
+  return Json{
+      {"keyring", report.keyring}, {"uri", report.uri}, {"token", TokenObject(report.token)}};
+}
+
+Json KeysArray(const TokenReport& report) {
+  Json keys = Json::array();
+  for (const TokenKey& key : report.keys) keys.push_back(KeyObject(key));
+  return keys;
+}
+
+Json MeasurementsArray(const TokenReport& report) {
+  Json all = Json::array();
+  for (const Measurement& each : report.measurements) {
+    all.push_back(
+        Json{{"what", each.what}, {"p50Nanoseconds", each.p50}, {"p99Nanoseconds", each.p99}});
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string HsmListTable(const TokenReport& report, Colors colors) {
+  Table table({"VERSION", "LABEL", "ID", "TYPE", "ORIGIN", "PROBLEM"});
+  for (const TokenKey& each : report.keys) {
+    const KeyDescription& key = each.key;
+    table.Add({each.version == 0 ? "-" : absl::StrCat(each.version), key.selector.label,
+               HexEncode(AsBytes(key.selector.id)), key.type, Origin(key),
+               key.problem.empty() ? "-" : key.problem});
+    if (!key.problem.empty()) table.SetTone(5, Tone::kWarning);
+  }
+  return absl::StrCat(TokenLine(report), "\n", table.ToString(colors));
+}
+
+std::string HsmListJson(const TokenReport& report) {
+  Json json = Head(report);
+  json["keys"] = KeysArray(report);
+  return Dump(json);
+}
+
+std::string HsmDoctorTable(const TokenReport& report, Colors colors) {
+  std::string text = absl::StrCat(TokenLine(report), "\n");
+  for (const CheckReport::Item& item : report.items) absl::StrAppend(&text, ItemLine(item, colors));
+  return text;
+}
+
+std::string HsmDoctorJson(const TokenReport& report) {
+  Json json = Head(report);
+  json["ok"] = report.Passed();
+  Json checks = Json::array();
+  for (const CheckReport::Item& item : report.items) {
+    const std::string detail = item.status.ok() ? item.detail : std::string(item.status.message());
+    checks.push_back(
+        Json{{"name", item.name}, {"ok", item.status.ok()}, {"detail", TextOrNull(detail)}});
+  }
+  json["checks"] = std::move(checks);
+  json["keys"] = KeysArray(report);
+  json["measurements"] = MeasurementsArray(report);
+  return Dump(json);
+}
+
+std::string HsmBenchTable(const TokenReport& report) {
+  Table table({"WHAT", "P50", "P99"});
+  for (const Measurement& each : report.measurements) {
+    const auto format = [](uint64_t nanoseconds) {
+      return FormatLatency(absl::Nanoseconds(static_cast<int64_t>(nanoseconds)));
+    };
+    table.Add({each.what, format(each.p50), format(each.p99)});
+  }
+  return absl::StrCat(TokenLine(report), "\n", table.ToString());
+}
+
+std::string HsmBenchJson(const TokenReport& report) {
+  Json json = Head(report);
+  json["measurements"] = MeasurementsArray(report);
+  return Dump(json);
+}
+
+}  // namespace kekd

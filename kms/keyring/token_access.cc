@@ -1,0 +1,40 @@
+#include "kms/keyring/token_access.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "hsm/worker_process.h"
+#include "keystore/secret_source.h"
+#include "kms/keyring/folder_owner.h"
+
+namespace kekd {
+
+absl::StatusOr<std::shared_ptr<TokenClient>> MakeTokenClient(FileSystem& fs, const Config& config,
+                                                             const KeyringConfig& keyring) {
+  if (!keyring.pkcs11.has_value()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the configuration names no token for keyring \"", keyring.name,
+                     "\": give it \"pkcs11\" with the \"uri\" of the token"));
+  }
+  const Pkcs11Config& token = *keyring.pkcs11;
+  WorkerProcess::Options options;
+  KEKD_ASSIGN_OR_RETURN(options.program, FindWorkerProgram());
+  options.channels = token.sessions;
+  options.call_timeout = token.call_timeout;
+  options.config = {.module_path = token.uri.module_path,
+                    .init_arguments = token.init_arguments,
+                    .token = token.uri.token,
+                    .pin_file = token.uri.pin_file,
+                    .file_owner = FolderOwner(fs, keyring.directory),
+                    .pin_log_directory = JoinPath(config.state_directory, "pins"),
+                    .sessions = token.sessions,
+                    .session_copy = token.session_copy};
+  if (!token.pin_credential.empty()) {
+    options.config.pin_file = CredentialPath(token.pin_credential);
+    options.config.pin_is_credential = true;
+  }
+  return std::make_shared<TokenClient>(std::move(options));
+}
+
+}  // namespace kekd

@@ -1,0 +1,21 @@
+// From the configuration to a token.
+#ifndef KEKD_KMS_KEYRING_TOKEN_ACCESS_H_
+#define KEKD_KMS_KEYRING_TOKEN_ACCESS_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "base/file_system.h"
+#include "hsm/token_client.h"
+#include "kms/config/config.h"
+
+namespace kekd {
+
+// The client of the keyring's token; no worker is started before its first call.
+// FailedPrecondition if the configuration names no token or kekd-hsm-worker is not installed.
+absl::StatusOr<std::shared_ptr<TokenClient>> MakeTokenClient(FileSystem& fs, const Config& config,
+                                                             const KeyringConfig& keyring);
+
+}  // namespace kekd
+
+#endif  // KEKD_KMS_KEYRING_TOKEN_ACCESS_H_
