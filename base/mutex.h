@@ -52,6 +52,7 @@ class CondVar final {
     lock.release();
   }
   void NotifyAll() { cv_.notify_all(); }
+  void NotifyOne() { cv_.notify_one(); }
 
  private:
   std::condition_variable cv_;

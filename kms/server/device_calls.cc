@@ -56,7 +56,7 @@ void DeviceCalls::Submit(const std::string& flight, std::shared_ptr<DeviceWork> 
       if (!flight.empty()) flights_.emplace(flight, job);
       waiting_.push_back(job);
       if (waiting_.size() > idle_ && threads_.size() < options_.threads) StartThreadLocked();
-      changed_.NotifyAll();
+      work_.NotifyOne();
       return;
     }
   }
@@ -90,7 +90,7 @@ void DeviceCalls::RunJobs() {
   for (;;) {
     while (waiting_.empty() && !stopped_) {
       ++idle_;
-      changed_.Wait(&mu_);
+      work_.Wait(&mu_);
       --idle_;
     }
     if (stopped_) return;
@@ -123,7 +123,7 @@ void DeviceCalls::RunJobs() {
     if (job->waiters.empty()) {
       EndFlightLocked(job);
     } else {
-      waiting_.push_front(job);
+      waiting_.push_front(job);  // this thread takes it up, if no other does before
     }
     AnswerLocked(job, std::move(done), status);
   }
@@ -139,14 +139,13 @@ void DeviceCalls::AnswerLocked(const std::shared_ptr<Job>& job, std::vector<Wait
   mu_.Unlock();
   for (const Waiter& waiter : waiters) waiter.answer(status, *job->work);
   mu_.Lock();
-  --answering_;
-  changed_.NotifyAll();
+  if (--answering_ == 0 && stopped_) answered_.NotifyAll();
 }
 
 void DeviceCalls::Stop() {
   MutexLock lock(&mu_);
   stopped_ = true;
-  changed_.NotifyAll();
+  work_.NotifyAll();
   std::vector<std::shared_ptr<Job>> jobs(waiting_.begin(), waiting_.end());
   waiting_.clear();
   jobs.insert(jobs.end(), running_.begin(), running_.end());
@@ -154,7 +153,7 @@ void DeviceCalls::Stop() {
   for (const std::shared_ptr<Job>& job : jobs) {
     AnswerLocked(job, std::exchange(job->waiters, {}), Stopping());
   }
-  while (answering_ > 0) changed_.Wait(&mu_);
+  while (answering_ > 0) answered_.Wait(&mu_);
 }
 
 }  // namespace kekd

@@ -93,7 +93,8 @@ class DeviceCalls final {
   const Options options_;
   std::atomic<uint64_t> refused_{0};
   Mutex mu_;
-  CondVar changed_;
+  CondVar work_;      // there is some, or stopped_
+  CondVar answered_;  // nobody answers any more, and stopped_
   std::deque<std::shared_ptr<Job>> waiting_ ABSL_GUARDED_BY(mu_);
   std::vector<std::shared_ptr<Job>> running_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::shared_ptr<Job>> flights_ ABSL_GUARDED_BY(mu_);  // both, by flight
