@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/gcm.h"
@@ -22,21 +23,6 @@ uint32_t SessionLimit(const CK_TOKEN_INFO& info, uint32_t wanted) {
 }
 
 }  // namespace
-
-void KnownKeys::Add(const KeySelector& key) {
-  MutexLock lock(&mu_);
-  keys_.emplace(key.label, key.id);
-}
-
-void KnownKeys::Remove(const KeySelector& key) {
-  MutexLock lock(&mu_);
-  keys_.erase({key.label, key.id});
-}
-
-bool KnownKeys::Contains(const KeySelector& key) const {
-  MutexLock lock(&mu_);
-  return keys_.count({key.label, key.id}) != 0;
-}
 
 Attachment::Attachment(const Module& module, TokenInfo token, CK_SESSION_HANDLE login_session,
                        uint32_t sessions, bool session_copy, const RandomSource& random,
@@ -67,13 +53,19 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
   }
   auto found = std::make_shared<FoundKey>();
   KEKD_ASSIGN_OR_RETURN(found->token_key, FindSecretKey(module_, lease.session(), key.key));
-  KEKD_ASSIGN_OR_RETURN(found->canary,
-                        GcmSeal(module_, lease.session(), found->token_key, key.iv, random_,
-                                SecretBytes::CopyOf(AsBytes(kCanaryText)), AsBytes(kCanaryData)));
+  if (const std::optional<Canary> first = known_keys_.FirstCanary(key.key); first.has_value()) {
+    found->canary = *first;
+    KEKD_RETURN_IF_ERROR(CheckSame(key, *found, lease));
+  } else {
+    KEKD_ASSIGN_OR_RETURN(found->canary, SealCanary(found->token_key, key.iv, lease));
+    // One that a broken token has sealed would make a good one suspect for ever.
+    KEKD_RETURN_IF_ERROR(OpenCanary(*found, lease));
+    known_keys_.KeepCanary(key.key, found->canary);
+  }
   if (session_copy_) {
     found->copy = Copy(found->token_key);
     // A copy that is not the same key, or that the sessions of others can't use, is none.
-    if (found->copy != 0 && !OpenCanary(key, *found, lease).ok()) {
+    if (found->copy != 0 && !OpenCanary(*found, lease).ok()) {
       module_->C_DestroyObject(login_session_, found->copy);
       found->copy = 0;
     }
@@ -92,29 +84,60 @@ CK_OBJECT_HANDLE Attachment::Copy(CK_OBJECT_HANDLE key) {
   return module_->C_CopyObject(login_session_, key, &session_object, 1, &copy) == CKR_OK ? copy : 0;
 }
 
-void Attachment::Forget(const KeySelector& key) {
+void Attachment::Forget(const KeySelector& key, const FoundKey* only) {
   MutexLock finding(&find_mu_);
   std::shared_ptr<const FoundKey> found;
   {
     MutexLock lock(&keys_mu_);
     const auto known = keys_.find(NameOf(key));
-    if (known == keys_.end()) return;
+    if (known == keys_.end() || (only != nullptr && known->second.get() != only)) return;
     found = known->second;
     keys_.erase(known);
   }
   if (found->copy != 0) module_->C_DestroyObject(login_session_, found->copy);
 }
 
-absl::Status Attachment::OpenCanary(const KeyReference& key, const FoundKey& found,
-                                    SessionPool::Lease& lease) const {
-  KEKD_RETURN_IF_ERROR(lease.Renew());
+absl::StatusOr<Canary> Attachment::SealCanary(CK_OBJECT_HANDLE key, GcmIv iv,
+                                              SessionPool::Lease& lease) const {
+  KEKD_ASSIGN_OR_RETURN(std::string sealed,
+                        GcmSeal(module_, lease.session(), key, iv, random_,
+                                SecretBytes::CopyOf(AsBytes(kCanaryText)), AsBytes(kCanaryData)));
+  return Canary{std::move(sealed), iv};
+}
+
+// Errors as GcmOpen's, which do not say whether it is the token or the key.
+absl::Status Attachment::TryCanary(const FoundKey& found, SessionPool::Lease& lease) const {
   KEKD_ASSIGN_OR_RETURN(const SecretBytes opened,
-                        GcmOpen(module_, lease.session(), found.handle(), key.iv,
-                                AsBytes(found.canary), AsBytes(kCanaryData)));
+                        GcmOpen(module_, lease.session(), found.handle(), found.canary.iv,
+                                AsBytes(found.canary.sealed), AsBytes(kCanaryData)));
   if (!SecretBytes::ConstantTimeEquals(opened, SecretBytes::CopyOf(AsBytes(kCanaryText)))) {
     return absl::UnavailableError("the token opened a canary to something else");
   }
   return absl::OkStatus();
+}
+
+absl::Status Attachment::OpenCanary(const FoundKey& found, SessionPool::Lease& lease) const {
+  KEKD_RETURN_IF_ERROR(lease.Renew());
+  const absl::Status opened = TryCanary(found, lease);
+  if (opened.ok() || absl::IsUnavailable(opened) || !CkRvOf(opened).has_value()) return opened;
+  return CkRvError(CKR_GENERAL_ERROR, "C_Decrypt",
+                   absl::StrCat("a canary does not open: ", opened.message()));
+}
+
+absl::Status Attachment::CheckSame(const KeyReference& key, const FoundKey& found,
+                                   SessionPool::Lease& lease) const {
+  if (OpenCanary(found, lease).ok()) return absl::OkStatus();
+  // Another key or a broken token? If a fresh canary opens and the first still does not, the key.
+  KEKD_RETURN_IF_ERROR(lease.Renew());
+  FoundKey fresh = found;
+  KEKD_ASSIGN_OR_RETURN(fresh.canary, SealCanary(found.token_key, key.iv, lease));
+  KEKD_RETURN_IF_ERROR(OpenCanary(fresh, lease));
+  KEKD_RETURN_IF_ERROR(lease.Renew());
+  const absl::Status opened = TryCanary(found, lease);
+  const std::optional<CkRv> rv = CkRvOf(opened);
+  if (opened.ok() || !rv.has_value() || !IsAmbiguousOnDecrypt(*rv)) return opened;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the token has another key of this name than before: ", DescribeSelector(key.key)));
 }
 
 }  // namespace kekd

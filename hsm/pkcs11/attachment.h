@@ -4,7 +4,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "base/random_source.h"
 #include "base/secret_bytes.h"
 #include "hsm/pkcs11/cryptoki.h"
+#include "hsm/pkcs11/known_keys.h"
 #include "hsm/pkcs11/module.h"
 #include "hsm/pkcs11/session_pool.h"
 #include "hsm/token/key_reference.h"
@@ -25,24 +25,9 @@ namespace kekd {
 struct FoundKey {
   CK_OBJECT_HANDLE token_key = 0;
   CK_OBJECT_HANDLE copy = 0;  // in the login session; 0 if there is none
-  // What was sealed with it when it was found: whoever opens it again has proved that token, login,
-  // handle and key are fine.
-  std::string canary;
+  Canary canary;
 
   CK_OBJECT_HANDLE handle() const { return copy != 0 ? copy : token_key; }
-};
-
-// KnownKeys remembers which keys this process has found, whatever becomes of the token: that one of
-// them is not there any more is no ordinary answer. Thread-safe.
-class KnownKeys final {
- public:
-  void Add(const KeySelector& key);
-  void Remove(const KeySelector& key);
-  bool Contains(const KeySelector& key) const;
-
- private:
-  mutable Mutex mu_;
-  std::set<std::pair<std::string, std::string>> keys_ ABSL_GUARDED_BY(mu_);  // label and id
 };
 
 // Attachment is a token that was found and logged in to: its slot, the session that keeps the
@@ -62,19 +47,27 @@ class Attachment final {
   CK_SESSION_HANDLE login_session() const { return login_session_; }
   SessionPool& sessions() { return sessions_; }
 
-  // Looks a key up on the token with its first use only. Errors as FindSecretKey and GcmSeal.
+  // Looks a key up on the token with its first use only. FailedPrecondition if it is another key
+  // than the one that this process knows by that name: what that one has sealed it does not open.
+  // Other errors as FindSecretKey and GcmSeal. May renew the lease.
   absl::StatusOr<std::shared_ptr<const FoundKey>> Find(const KeyReference& key,
                                                        SessionPool::Lease& lease);
-  // Forgets the handles of a key, and destroys its copy.
-  void Forget(const KeySelector& key);
+  // Forgets the handles of a key, and destroys its copy; those of `only`, if given: what another
+  // thread has found meanwhile stays.
+  void Forget(const KeySelector& key, const FoundKey* only = nullptr);
 
-  // Whether what is known of `key` is true: its canary opens. Renews the lease.
-  absl::Status OpenCanary(const KeyReference& key, const FoundKey& found,
-                          SessionPool::Lease& lease) const;
+  // Whether what is known of a key is true: its canary opens. Renews the lease. Never
+  // InvalidArgument: no request has asked for it.
+  absl::Status OpenCanary(const FoundKey& found, SessionPool::Lease& lease) const;
 
  private:
   using Name = std::pair<std::string, std::string>;  // label and id
   static Name NameOf(const KeySelector& key) { return {key.label, key.id}; }
+  absl::StatusOr<Canary> SealCanary(CK_OBJECT_HANDLE key, GcmIv iv,
+                                    SessionPool::Lease& lease) const;
+  absl::Status TryCanary(const FoundKey& found, SessionPool::Lease& lease) const;
+  absl::Status CheckSame(const KeyReference& key, const FoundKey& found,
+                         SessionPool::Lease& lease) const;
   CK_OBJECT_HANDLE Copy(CK_OBJECT_HANDLE key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(find_mu_);
 
   const Module& module_;

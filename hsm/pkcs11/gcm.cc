@@ -127,7 +127,12 @@ absl::Status MustNotOpen(const Module& module, SessionPool::Lease& lease, CK_OBJ
                          absl::string_view what) {
   const absl::StatusOr<SecretBytes> opened =
       GcmOpen(module, lease.session(), key, iv, sealed, associated_data);
-  if (!opened.ok()) return lease.Renew();
+  if (!opened.ok()) {
+    // An error of another kind has said nothing about the data.
+    const std::optional<CkRv> rv = CkRvOf(opened.status());
+    if (!rv.has_value() || !IsAmbiguousOnDecrypt(*rv)) return opened.status();
+    return lease.Renew();
+  }
   return absl::FailedPreconditionError(
       absl::StrCat("the token's AES-GCM opens a ciphertext with ", what, " altered"));
 }

@@ -36,10 +36,11 @@ RecoveryAction FirstStep(const absl::Status& status) {
   return action == kNone ? kNewSession : action;
 }
 
-// Of a request that holds nothing but a key's name nothing can be wrong, whatever the module says.
-bool HasData(WorkerVerb verb) {
-  return verb != WorkerVerb::kStart && verb != WorkerVerb::kDescribe && verb != WorkerVerb::kList &&
-         verb != WorkerVerb::kProbe && verb != WorkerVerb::kDestroy;
+// Whether what a module says against its arguments may be the request's fault. Not so where there
+// is nothing but a key's name and a plaintext of a size that was checked; and of a ciphertext only
+// a canary tells (Token::Decrypt), not a CK_RV, which may be of a function that was never given it.
+bool IsAsked(WorkerVerb verb) {
+  return verb == WorkerVerb::kGenerate || verb == WorkerVerb::kAdopt;
 }
 
 }  // namespace
@@ -87,7 +88,7 @@ WorkerResponse Token::Answer(const WorkerRequest& request) {
       break;
   }
   if (absl::IsInvalidArgument(response.status) && CkRvOf(response.status).has_value() &&
-      !HasData(request.verb)) {
+      !IsAsked(request.verb)) {
     response.status = absl::UnavailableError(response.status.message());
   }
   response.restart =
@@ -106,8 +107,8 @@ absl::Status Token::Run(Ladder& ladder, Operation operation) {
       attached = attached_ != nullptr;
       if (attached) {
         Attachment& attachment = *attached_;
-        if (std::exchange(ladder.forget, false) && ladder.key.has_value()) {
-          attachment.Forget(*ladder.key);
+        if (std::exchange(ladder.forget, false) && ladder.found != nullptr) {
+          attachment.Forget(*ladder.key, ladder.found.get());
         }
         absl::StatusOr<SessionPool::Lease> lease = attachment.sessions().Acquire(ladder.deadline);
         status = lease.status();

@@ -51,7 +51,8 @@ class Token final {
   // What one request has tried so far, and until when.
   struct Ladder {
     absl::Time deadline;
-    std::optional<KeySelector> key = {};  // whose handle may be stale
+    std::optional<KeySelector> key = {};         // whose handle may be stale
+    std::shared_ptr<const FoundKey> found = {};  // what was last used of it
     RecoveryAction rung = RecoveryAction::kNone;
     int attempts = 0;
     bool missing = false;  // the last step was taken because a key was not found

@@ -90,6 +90,7 @@ absl::Status Token::Encrypt(const WorkerRequest& request, Ladder& ladder,
   ladder.key = request.key.key;
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
+    ladder.found = key;
     KEKD_ASSIGN_OR_RETURN(response.bytes,
                           GcmSeal(token.module(), lease.session(), key->handle(), request.key.iv,
                                   random_, request.secret, AsBytes(request.associated_data)));
@@ -102,6 +103,7 @@ absl::Status Token::Decrypt(const WorkerRequest& request, Ladder& ladder,
   ladder.key = request.key.key;
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
+    ladder.found = key;
     const auto open = [&] {
       return GcmOpen(token.module(), lease.session(), key->handle(), request.key.iv,
                      AsBytes(request.bytes), AsBytes(request.associated_data));
@@ -110,19 +112,13 @@ absl::Status Token::Decrypt(const WorkerRequest& request, Ladder& ladder,
     std::optional<CkRv> rv = CkRvOf(opened.status());
     if (!opened.ok() && rv.has_value() && IsAmbiguousOnDecrypt(*rv)) {
       // Damaged data or a broken token? If the canary opens and this still does not, the data.
-      const absl::Status canary = token.OpenCanary(request.key, *key, lease);
-      if (!canary.ok()) {
-        return absl::IsUnavailable(canary) || !CkRvOf(canary).has_value()
-                   ? canary
-                   : CkRvError(CKR_GENERAL_ERROR, "C_Decrypt",
-                               absl::StrCat("a canary does not open: ", canary.message()));
-      }
+      KEKD_RETURN_IF_ERROR(token.OpenCanary(*key, lease));
       opened = open();
       rv = CkRvOf(opened.status());
       if (!opened.ok() && rv.has_value() && IsAmbiguousOnDecrypt(*rv)) {
         return absl::InvalidArgumentError(
-            absl::StrCat(opened.status().message(),
-                         ": the ciphertext does not authenticate (the token itself is fine)"));
+            absl::StrCat("the ciphertext does not authenticate under this key (",
+                         opened.status().message(), "; the token itself is fine)"));
       }
     }
     if (!opened.ok()) return opened.status();
@@ -152,7 +148,7 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
     KEKD_ASSIGN_OR_RETURN(const WritingSession writing,
                           WritingSession::Open(module, token.token().slot, token.sessions()));
     if (checked) {
-      // What an attempt that failed may have left; label and id are this request's alone.
+      // What an attempt that failed may have left; the id is this request's alone.
       KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> left,
                             FindSecretKeys(module, lease.session(), asked.selector));
       for (const CK_OBJECT_HANDLE key : left) {
@@ -206,11 +202,22 @@ absl::Status Token::Adopt(const WorkerRequest& request, Ladder& ladder, WorkerRe
 }
 
 absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
-  if (request.key.key.empty()) return absl::InvalidArgumentError("a key needs a label or an id");
+  // What can't be undone is done to the one key that is meant only. A label can be another's too,
+  // and a token that was cloned has the key as well.
+  if (request.key.key.id.empty()) {
+    return absl::FailedPreconditionError("a key without an id is not destroyed");
+  }
   ladder.key = request.key.key;
   int missed = 0;
   const auto destroy = [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     const Module& module = token.module();
+    const std::string& serial = request.key.token.serial;
+    if (!serial.empty() && serial != token.token().token.serial) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("nothing is destroyed: the key ", DescribeSelector(request.key.key),
+                       " is on the token with serial '", serial, "', this one has '",
+                       token.token().token.serial, "'"));
+    }
     const absl::StatusOr<CK_OBJECT_HANDLE> found =
         FindSecretKey(module, lease.session(), request.key.key);
     if (absl::IsNotFound(found.status())) ++missed;
@@ -220,7 +227,7 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
     token.Forget(request.key.key);
     KEKD_RETURN_IF_ERROR(
         CheckRv(module->C_DestroyObject(writing.session(), key), "C_DestroyObject"));
-    known_keys_.Remove(request.key.key);
+    known_keys_.Forget(request.key.key);
     return absl::OkStatus();
   };
   for (;;) {
@@ -270,10 +277,11 @@ absl::Status Token::Probe(const WorkerRequest& request, Ladder& ladder) {
         CheckRv(token.module()->C_GetSessionInfo(lease.session(), &info), "C_GetSessionInfo"));
     if (request.key.key.empty()) return absl::OkStatus();
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
+    ladder.found = key;
     // The key on the token, not its copy: that one would outlive it.
     FoundKey original = *key;
     original.copy = 0;
-    return token.OpenCanary(request.key, original, lease);
+    return token.OpenCanary(original, lease);
   });
 }
 
@@ -284,6 +292,7 @@ absl::Status Token::Measure(const WorkerRequest& request, Ladder& ladder,
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     response.measurements.clear();
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
+    ladder.found = key;
     SecretBytes plaintext(32);
     KEKD_RETURN_IF_ERROR(random_.Fill(plaintext.RevealMutable(SecretAccessToken())));
     const ByteView data = AsBytes("kekd/measure/1");

@@ -74,7 +74,13 @@ class Channel final {
     absl::StatusOr<WorkerFrame> frame = ReceiveFrame(fd_, absl::InfiniteFuture());
     if (!frame.ok()) return std::nullopt;
     absl::StatusOr<WorkerRequest> request = DecodeRequest(*std::move(frame));
-    if (!request.ok()) return std::nullopt;
+    if (!request.ok()) {
+      // Of another release: kekd sees only that this process has ended, and people its log.
+      if (absl::IsFailedPrecondition(request.status())) {
+        fprintf(stderr, "kekd-hsm-worker: %s\n", std::string(request.status().message()).c_str());
+      }
+      return std::nullopt;
+    }
     return *std::move(request);
   }
   bool Send(WorkerVerb verb, WorkerResponse response) const {

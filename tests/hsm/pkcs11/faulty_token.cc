@@ -45,7 +45,8 @@ void FaultyToken::SetUp() {
   Order("");
   config_.module_path = KEKD_P11FAULT_PATH;
   Begin();
-  for (const char* const function : {"C_Login", "C_FindObjectsInit", "C_Initialize"}) {
+  for (const char* const function :
+       {"C_Login", "C_FindObjectsInit", "C_Initialize", "C_GenerateKey"}) {
     before_[function] = Count(function);
   }
 }

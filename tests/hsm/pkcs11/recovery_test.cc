@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -175,6 +176,59 @@ TEST_F(RecoveryTest, ABrokenTokenIsNoBadTag) {
   EXPECT_THAT(Decrypt(key_, sealed_).status, StatusIs(absl::StatusCode::kUnavailable, _));
   Order("");
   ExpectGoodWithin(absl::Seconds(1), "after");
+}
+
+TEST_F(RecoveryTest, AFaultBeforeTheDecryptionIsNoBadTagEither) {
+  for (const char* const fault : {"C_OpenSession return CKR_ARGUMENTS_BAD always",
+                                  "C_FindObjectsInit return CKR_ARGUMENTS_BAD always",
+                                  "C_EncryptInit return CKR_MECHANISM_PARAM_INVALID always",
+                                  "C_Encrypt return CKR_DATA_INVALID always",
+                                  "C_DecryptInit return CKR_ATTRIBUTE_READ_ONLY always"}) {
+    Order(fault);
+    Begin();
+    EXPECT_THAT(Decrypt(key_, sealed_).status, StatusIs(absl::StatusCode::kUnavailable, _))
+        << fault;
+    EXPECT_THAT(Encrypt(key_, "text").status, StatusIs(absl::StatusCode::kUnavailable, _)) << fault;
+    Order("");
+    ExpectGoodWithin(absl::Seconds(1), fault);
+  }
+}
+
+TEST_F(RecoveryTest, AnotherKeyOfTheSameNameIsNotUsed) {
+  const std::string tokens = directory_.path() + "/tokens";
+  ExpectGood("before");
+  std::filesystem::copy(tokens, tokens + ".first", std::filesystem::copy_options::recursive);
+  std::unique_ptr<Token> old = std::move(token_);
+  Begin();
+  ASSERT_THAT(OfKey(WorkerVerb::kDestroy, key_).status, IsOk());
+  ASSERT_THAT(Generate("kek", "1").status, IsOk());
+  token_ = std::move(old);
+  // The handle is gone; then the whole attachment; and neither is a reason to start anew.
+  for (const char* const order : {"", "C_EncryptInit return CKR_DEVICE_REMOVED"}) {
+    Order(order);
+    for (int i = 0; i < 2; ++i) {
+      const WorkerResponse refused = Encrypt(key_, "text");
+      EXPECT_THAT(refused.status, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                           HasSubstr("another key of this name than before")));
+      EXPECT_FALSE(refused.restart);
+      EXPECT_THAT(Decrypt(key_, sealed_).status,
+                  StatusIs(absl::StatusCode::kFailedPrecondition, _));
+      EXPECT_THAT(OfKey(WorkerVerb::kProbe, key_).status,
+                  StatusIs(absl::StatusCode::kFailedPrecondition, _));
+    }
+  }
+  // The key that was meant is given back.
+  EndModule();
+  std::filesystem::rename(tokens, tokens + ".second");
+  std::filesystem::rename(tokens + ".first", tokens);
+  ExpectGoodWithin(absl::Seconds(1), "given back");
+}
+
+TEST_F(RecoveryTest, AnErrorDoesNotPassForARefusalWhenAKeyIsTried) {
+  const uint64_t before = Calls("C_GenerateKey");
+  Order("C_Decrypt return CKR_DEVICE_MEMORY");  // of a ciphertext that was altered
+  EXPECT_THAT(Generate("other", "2").status, IsOk());
+  EXPECT_EQ(Calls("C_GenerateKey") - before, 2u);
 }
 
 TEST_F(RecoveryTest, AsksForANewProcessWhenNothingHelps) {

@@ -125,6 +125,20 @@ TEST_P(TokenContractTest, DestroysAKeyOnceAndForAll) {
   EXPECT_TRUE(Only(WorkerVerb::kList).keys.empty());
 }
 
+TEST_P(TokenContractTest, DestroysNothingThatMayBeAnotherKey) {
+  const WorkerResponse made = Generate("kek-1", "1");
+  ASSERT_THAT(made.status, IsOk());
+  KeyReference key = made.reference;
+  key.token.serial = "0000";
+  EXPECT_THAT(OfKey(WorkerVerb::kDestroy, key).status,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("'0000'")));
+  key = made.reference;
+  key.key.id.clear();
+  EXPECT_THAT(OfKey(WorkerVerb::kDestroy, key).status,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("without an id")));
+  EXPECT_EQ(Only(WorkerVerb::kList).keys.size(), 1u);
+}
+
 TEST_P(TokenContractTest, WorksWithACopyInTheSession) {
   const WorkerResponse made = Generate("kek-1", "1", true);
   ASSERT_THAT(made.status, IsOk());

@@ -129,6 +129,24 @@ TEST_F(WorkerTest, EndsWithItsSocketsEvenWhileTheModuleHangs) {
   }
 }
 
+TEST_F(WorkerTest, SaysThatKekdIsOfAnotherRelease) {
+  ::testing::internal::CaptureStderr();
+  const absl::StatusOr<SpawnedWorker> worker = SpawnWorker(KEKD_HSM_WORKER, 1);
+  ASSERT_THAT(worker, IsOk());
+  WorkerRequest start;
+  start.verb = WorkerVerb::kStart;
+  start.config = made_->Config(directory_.path());
+  WorkerFrame frame = Encode(start);
+  frame.fields[0] = static_cast<char>(frame.fields[0] ^ 0x40);  // where the version is
+  ASSERT_THAT(SendFrame(worker->channels[0].get(), frame, Soon()), IsOk());
+  EXPECT_THAT(ReceiveFrame(worker->channels[0].get(), Soon()).status(),
+              StatusIs(absl::StatusCode::kUnavailable, _));
+  kill(worker->pid, SIGKILL);
+  EXPECT_EQ(waitpid(worker->pid, nullptr, 0), worker->pid);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              HasSubstr("kekd-hsm-worker: kekd speaks version"));
+}
+
 TEST_F(WorkerTest, SaysWhatItIsToWhoStartsItByHand) {
   FILE* const pipe = popen("'" KEKD_HSM_WORKER "' 2>&1", "r");
   ASSERT_NE(pipe, nullptr);

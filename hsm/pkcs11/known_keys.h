@@ -1,0 +1,55 @@
+// What a worker remembers of keys, whatever becomes of their token.
+#ifndef KEKD_HSM_PKCS11_KNOWN_KEYS_H_
+#define KEKD_HSM_PKCS11_KNOWN_KEYS_H_
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "base/mutex.h"
+#include "hsm/token/key_reference.h"
+
+namespace kekd {
+
+// What was sealed with a key, and how: whoever opens it again has proved that token, login, handle
+// and key are fine.
+struct Canary {
+  std::string sealed;
+  GcmIv iv = GcmIv::kCaller;
+};
+
+// KnownKeys remembers keys of this process by their names, longer than any attachment: that one of
+// them is not there any more is no ordinary answer, and what has its name after a restore may be
+// another key. Thread-safe.
+class KnownKeys final {
+ public:
+  // It is there.
+  void Add(const KeySelector& key);
+  // It is not there any more. Its canary stays: it may come back, or another one instead.
+  void Remove(const KeySelector& key);
+  bool Contains(const KeySelector& key) const;
+  // It was destroyed on purpose: nothing is known of it any more.
+  void Forget(const KeySelector& key);
+
+  // The canary of when the key was found for the first time in this process.
+  std::optional<Canary> FirstCanary(const KeySelector& key) const;
+  // Keeps `canary`, unless there is one already.
+  void KeepCanary(const KeySelector& key, const Canary& canary);
+
+ private:
+  using Name = std::pair<std::string, std::string>;  // label and id
+  struct Entry {
+    bool there = false;
+    std::optional<Canary> canary = {};
+  };
+  static Name NameOf(const KeySelector& key) { return {key.label, key.id}; }
+
+  mutable Mutex mu_;
+  std::map<Name, Entry> keys_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace kekd
+
+#endif  // KEKD_HSM_PKCS11_KNOWN_KEYS_H_
