@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "base/monotonic.h"
 #include "base/status_macros.h"
 
 namespace kekd {
@@ -37,7 +38,7 @@ TokenClient::~TokenClient() {
 }
 
 void TokenClient::SpaceLocked() {
-  next_start_ = absl::Now() + pause_;
+  next_start_ = MonotonicNow() + pause_;
   pause_ = std::clamp(2 * pause_, kFirstPause, kLongestPause);
 }
 
@@ -82,7 +83,7 @@ void TokenClient::RunStart() {
       ++stats_.starts;
       if (ending_) worker_->Kill("kekd ended it");
     }
-    started = (*worker)->Configure(options_, absl::Now() + options_.start_timeout);
+    started = (*worker)->Configure(options_, MonotonicNow() + options_.start_timeout);
   }
   {
     MutexLock lock(&mu_);
@@ -128,7 +129,7 @@ absl::StatusOr<std::shared_ptr<WorkerProcess>> TokenClient::Worker(absl::Time de
     }
     // Whoever has waited for a start shares its failure.
     if (failed_starts_ != failed_before) return start_failure_;
-    const absl::Time now = absl::Now();
+    const absl::Time now = MonotonicNow();
     if (!starting_ && now < next_start_ && last_start_failed_) return start_failure_;
     if (!starting_ && now >= next_start_) {
       BeginStartLocked();
@@ -151,7 +152,8 @@ void TokenClient::MarkUseful(const WorkerProcess& worker) {
   pause_ = absl::ZeroDuration();
 }
 
-absl::StatusOr<WorkerResponse> TokenClient::Call(WorkerRequest& request, absl::Time deadline) {
+absl::StatusOr<WorkerResponse> TokenClient::Call(WorkerRequest& request, absl::Time wall_deadline) {
+  const absl::Time deadline = MonotonicDeadline(wall_deadline);
   // What Generate has begun may be on the token.
   const int attempts = request.verb == WorkerVerb::kGenerate ? 1 : 2;
   absl::Status broken;

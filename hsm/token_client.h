@@ -66,7 +66,8 @@ class TokenClient final {
   const WorkerProcess::Options& options() const { return options_; }
 
  private:
-  absl::StatusOr<WorkerResponse> Call(WorkerRequest& request, absl::Time deadline);
+  // From here on time is MonotonicNow()'s.
+  absl::StatusOr<WorkerResponse> Call(WorkerRequest& request, absl::Time wall_deadline);
   // The request's answer, its own error as an error.
   absl::StatusOr<WorkerResponse> Ask(WorkerRequest request, absl::Time deadline);
   absl::StatusOr<KeyReference> AskForKey(WorkerVerb verb, const NewKey& key, absl::Time deadline);

@@ -16,6 +16,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "base/monotonic.h"
 #include "base/mutex.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
@@ -138,14 +139,14 @@ void WorkerProcess::State::LookAfterAbandonedLocked() {
     if (!alive || channel.use != Use::kAbandoned) continue;
     if (HasData(channel.fd.get())) {
       const absl::StatusOr<WorkerFrame> late =
-          ReceiveFrame(channel.fd.get(), absl::Now() + kFrameWait);
+          ReceiveFrame(channel.fd.get(), MonotonicNow() + kFrameWait);
       if (!late.ok()) {
         KillLocked(absl::StrCat("a late answer to ", ToString(channel.verb),
                                 " was none: ", late.status().message()));
         return;
       }
       channel.use = Use::kFree;
-    } else if (absl::Now() >= channel.hang_at) {
+    } else if (MonotonicNow() >= channel.hang_at) {
       KillLocked(absl::StrCat(ToString(channel.verb), " hung"));
     }
   }
@@ -220,10 +221,10 @@ absl::StatusOr<std::shared_ptr<WorkerProcess>> WorkerProcess::Start(const Option
 
 WorkerProcess::~WorkerProcess() {
   Kill("kekd ended it");
-  const absl::Time give_up = absl::Now() + kReapWait;
+  const absl::Time give_up = MonotonicNow() + kReapWait;
   MutexLock lock(&state_->mu);
-  while (!state_->reaped && absl::Now() < give_up) {
-    state_->changed.WaitFor(&state_->mu, give_up - absl::Now());
+  while (!state_->reaped && MonotonicNow() < give_up) {
+    state_->changed.WaitFor(&state_->mu, give_up - MonotonicNow());
   }
   // No call is under way any more, so nobody holds a descriptor.
   state_->channels.clear();
@@ -246,10 +247,10 @@ void WorkerProcess::Kill(absl::string_view why) {
 
 // Whoever saw the connection end: the reason is known in a moment.
 absl::Status WorkerProcess::Ended() {
-  const absl::Time give_up = absl::Now() + kReasonWait;
+  const absl::Time give_up = MonotonicNow() + kReasonWait;
   MutexLock lock(&state_->mu);
-  while (state_->alive && absl::Now() < give_up) {
-    state_->changed.WaitFor(&state_->mu, give_up - absl::Now());
+  while (state_->alive && MonotonicNow() < give_up) {
+    state_->changed.WaitFor(&state_->mu, give_up - MonotonicNow());
   }
   if (state_->alive) state_->KillLocked("it closed a channel");
   return absl::UnavailableError(absl::StrCat("the HSM worker is gone: ", state_->end));
@@ -278,7 +279,7 @@ absl::StatusOr<WorkerProcess::Lease> WorkerProcess::Acquire(WorkerVerb verb, abs
       return Lease(state_, i, channel.fd.get());
     }
     if (!state.alive) continue;
-    const absl::Duration left = deadline - absl::Now();
+    const absl::Duration left = deadline - MonotonicNow();
     if (left <= absl::ZeroDuration()) {
       return absl::DeadlineExceededError("every channel to the HSM worker is busy");
     }
@@ -290,7 +291,7 @@ absl::StatusOr<WorkerProcess::Lease> WorkerProcess::Acquire(WorkerVerb verb, abs
 absl::StatusOr<WorkerResponse> WorkerProcess::Call(WorkerRequest& request, absl::Time deadline) {
   // It hangs by the time that it may take itself, not by the time that it waited for its turn.
   KEKD_ASSIGN_OR_RETURN(Lease lease, Acquire(request.verb, deadline));
-  const absl::Time now = absl::Now();
+  const absl::Time now = MonotonicNow();
   const absl::Time hang_at =
       MayTakeLong(request.verb) ? std::max(deadline, now + call_timeout_) : now + call_timeout_;
   request.timeout = std::max(std::min(deadline, hang_at) - now, absl::ZeroDuration());
@@ -313,7 +314,7 @@ absl::StatusOr<WorkerResponse> WorkerProcess::CallOn(Lease& lease, const WorkerR
     return Ended();
   }
   const absl::Status answered = AwaitFrame(lease.fd, until);
-  if (absl::IsDeadlineExceeded(answered) && absl::Now() < hang_at) {
+  if (absl::IsDeadlineExceeded(answered) && MonotonicNow() < hang_at) {
     lease.left_as = State::Use::kAbandoned;
     return absl::DeadlineExceededError(
         absl::StrCat("the HSM worker has not answered ", verb, " within the deadline"));
@@ -322,7 +323,7 @@ absl::StatusOr<WorkerResponse> WorkerProcess::CallOn(Lease& lease, const WorkerR
     Kill(absl::StrCat(verb, " was not answered within ", absl::FormatDuration(request.timeout)));
     return Ended();
   }
-  absl::StatusOr<WorkerFrame> frame = ReceiveFrame(lease.fd, absl::Now() + kFrameWait);
+  absl::StatusOr<WorkerFrame> frame = ReceiveFrame(lease.fd, MonotonicNow() + kFrameWait);
   if (absl::IsUnavailable(frame.status())) return Ended();
   absl::StatusOr<WorkerResponse> response = frame.ok()
                                                 ? DecodeResponse(request.verb, *std::move(frame))

@@ -19,7 +19,8 @@ namespace kekd {
 // which alone the PKCS#11 module and the PIN are. It has one socket pair per channel; each channel
 // has a thread in the worker that answers one request at a time. The worker ends when kekd's end of
 // its sockets is closed. It gets kekd's environment, which modules are configured by, without what
-// looks like a secret and without systemd's descriptors. Thread-safe.
+// looks like a secret and without systemd's descriptors. Every deadline is by MonotonicNow().
+// Thread-safe.
 class WorkerProcess final {
  public:
   struct Options {

@@ -2,12 +2,14 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <ctime>
 
 #include "absl/strings/str_cat.h"
 #include "base/length_prefixed.h"
+#include "base/monotonic.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
 #include "hsm/token/worker_message.h"
@@ -27,24 +29,22 @@ absl::Status TooLarge(size_t fields, size_t secret) {
       WorkerFrame::kMaxSecretBytes, " are allowed"));
 }
 
-// Until the socket is ready for `events`.
+// Until the socket is ready for `events`. What is ready is never late: after a pause of the whole
+// machine the deadline has passed, and the answer may be there.
 absl::Status Await(int fd, short events, absl::Time deadline) {
   while (true) {
-    timespec left = {};
-    const timespec* timeout = nullptr;
-    if (deadline != absl::InfiniteFuture()) {
-      const absl::Duration remaining = deadline - absl::Now();
-      if (remaining <= absl::ZeroDuration()) break;
-      left = absl::ToTimespec(remaining);
-      timeout = &left;
-    }
+    const bool limited = deadline != absl::InfiniteFuture();
+    const absl::Duration remaining =
+        limited ? std::max(deadline - MonotonicNow(), absl::ZeroDuration()) : absl::ZeroDuration();
+    const timespec left = absl::ToTimespec(remaining);
     pollfd poll = {.fd = fd, .events = events, .revents = 0};
-    const int ready = ::ppoll(&poll, 1, timeout, nullptr);
+    const int ready = ::ppoll(&poll, 1, limited ? &left : nullptr, nullptr);
     if (ready > 0) return absl::OkStatus();
-    if (ready == 0) break;
-    if (errno != EINTR) return PosixError(errno, "ppoll on the worker's socket");
+    if (ready < 0 && errno != EINTR) return PosixError(errno, "ppoll on the worker's socket");
+    if (ready == 0 && remaining == absl::ZeroDuration()) {
+      return absl::DeadlineExceededError("no answer within the deadline");
+    }
   }
-  return absl::DeadlineExceededError("no answer within the deadline");
 }
 
 bool IsGone(int error) { return error == EPIPE || error == ECONNRESET; }

@@ -146,10 +146,10 @@ WorkerFrame Encode(WorkerVerb verb, WorkerResponse response);
 absl::StatusOr<WorkerRequest> DecodeRequest(WorkerFrame frame);
 absl::StatusOr<WorkerResponse> DecodeResponse(WorkerVerb verb, WorkerFrame frame);
 
-// On a connected SOCK_STREAM of the unix domain. DeadlineExceeded after the deadline, by which a
-// frame may have been sent or received in part: the connection is of no more use. Unavailable if
-// the other side is gone, InvalidArgument for a frame that is too large. With
-// absl::InfiniteFuture() they block.
+// On a connected SOCK_STREAM of the unix domain. Deadlines are by MonotonicNow(). DeadlineExceeded
+// after the deadline, by which a frame may have been sent or received in part: the connection is of
+// no more use. Unavailable if the other side is gone, InvalidArgument for a frame that is too
+// large. With absl::InfiniteFuture() they block.
 absl::Status SendFrame(int fd, const WorkerFrame& frame, absl::Time deadline);
 absl::StatusOr<WorkerFrame> ReceiveFrame(int fd, absl::Time deadline);
 // Waits until there is something to receive, be it the end. DeadlineExceeded after the deadline:

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/monotonic.h"
 #include "hsm/worker_spawn.h"
 #include "tests/hsm/fake_token.h"
 #include "tests/support/secrets.h"
@@ -307,8 +308,9 @@ TEST_F(TokenClientTest, ServesSixteenThreadsWhateverTheyDoToEachOther) {
 
 TEST(WorkerProcessTest, SaysWhyItEnded) {
   const FakeToken token;
-  KEKD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<WorkerProcess> worker,
-                            WorkerProcess::Start(token.Options(), FakeToken::Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const std::shared_ptr<WorkerProcess> worker,
+      WorkerProcess::Start(token.Options(), MonotonicDeadline(FakeToken::Later())));
   KEKD_EXPECT_OK(worker->start_status());
   EXPECT_EQ(worker->token().token.label, "fake");
   EXPECT_TRUE(worker->alive());
@@ -318,13 +320,15 @@ TEST(WorkerProcessTest, SaysWhyItEnded) {
   EXPECT_FALSE(worker->alive());
   EXPECT_EQ(worker->end(), "because");
   WorkerRequest request;
-  EXPECT_THAT(worker->Call(request, FakeToken::Later()), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(worker->Call(request, MonotonicDeadline(FakeToken::Later())),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST(WorkerProcessTest, LivesOnWithoutItsToken) {
   const FakeToken token;
-  KEKD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<WorkerProcess> worker,
-                            WorkerProcess::Start(token.Options("away"), FakeToken::Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const std::shared_ptr<WorkerProcess> worker,
+      WorkerProcess::Start(token.Options("away"), MonotonicDeadline(FakeToken::Later())));
   EXPECT_THAT(worker->start_status(), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_TRUE(worker->alive());
 }

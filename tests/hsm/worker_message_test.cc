@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "base/monotonic.h"
 #include "base/unique_fd.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
@@ -255,7 +256,7 @@ class WorkerFrameTest : public ::testing::Test {
     ASSERT_EQ(::send(there_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(bytes.size()));
   }
-  static absl::Time Soon() { return absl::Now() + absl::Milliseconds(20); }
+  static absl::Time Soon() { return MonotonicNow() + absl::Milliseconds(20); }
 
   UniqueFd here_;
   UniqueFd there_;
@@ -267,10 +268,11 @@ TEST_F(WorkerFrameTest, TakesWhatWasSentWhateverItsSize) {
       WorkerFrame frame;
       frame.fields = std::string(size, 'f');
       frame.secret = SecretFromText(std::string(secret, 's'));
-      std::jthread sender(
-          [&] { KEKD_EXPECT_OK(SendFrame(there_.get(), frame, absl::Now() + absl::Seconds(60))); });
+      std::jthread sender([&] {
+        KEKD_EXPECT_OK(SendFrame(there_.get(), frame, MonotonicNow() + absl::Seconds(60)));
+      });
       const absl::Time deadline =
-          secret == 32 ? absl::InfiniteFuture() : absl::Now() + absl::Seconds(60);
+          secret == 32 ? absl::InfiniteFuture() : MonotonicNow() + absl::Seconds(60);
       KEKD_ASSERT_OK_AND_ASSIGN(const WorkerFrame received, ReceiveFrame(here_.get(), deadline));
       EXPECT_TRUE(Same(received, frame)) << size << " " << secret;
     }

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/monotonic.h"
 #include "hsm/token_client.h"
 #include "hsm/worker_spawn.h"
 #include "tests/hsm/tokens/test_token.h"
@@ -112,7 +113,8 @@ TEST_F(WorkerTest, EndsWithItsSocketsEvenWhileTheModuleHangs) {
   start.timeout = absl::Seconds(1);
   start.config = made_->Config(directory_.path());
   start.config.module_path = KEKD_P11FAULT_PATH;
-  ASSERT_THAT(SendFrame(worker->channels[0].get(), Encode(start), Soon()), IsOk());
+  ASSERT_THAT(SendFrame(worker->channels[0].get(), Encode(start), MonotonicDeadline(Soon())),
+              IsOk());
   absl::SleepFor(absl::Milliseconds(200));
   worker->channels.clear();
   const absl::Time end = Soon();
