@@ -1,9 +1,14 @@
 #include "hsm/pkcs11_key_backend.h"
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/hex.h"
+#include "base/log.h"
+#include "base/mutex.h"
 #include "base/status_macros.h"
 #include "hsm/token/token_uri.h"
 
@@ -13,6 +18,9 @@ namespace {
 constexpr size_t kKeyIdBytes = 16;
 // What AES-GCM adds where the token makes the IV in its own way (key_reference.h).
 constexpr size_t kAppendedIvBytes = 16;
+// How often a worker that is replaced under an Encrypt is followed.
+constexpr int kEncryptRounds = 3;
+constexpr absl::Duration kTakeBackTimeout = absl::Seconds(5);
 
 // A part of the time is left for the caller to tell its client what came of it.
 absl::Time Earlier(absl::Time deadline) {
@@ -43,6 +51,9 @@ absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial&
   return reference;
 }
 
+// A new worker looks the key up again, by name: somebody may have put another key there, under
+// which everything would be lost with it. So the key remembers something that it has decrypted, its
+// canary, and an Encrypt by a worker that has not decrypted it yet counts only after that.
 class Pkcs11Key final : public BackendKey {
  public:
   Pkcs11Key(std::shared_ptr<TokenClient> token, KeyReference reference)
@@ -53,8 +64,34 @@ class Pkcs11Key final : public BackendKey {
 
   absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
                                       absl::Time deadline) const override {
-    KEKD_ASSIGN_OR_RETURN(std::string sealed, token_->Encrypt(reference_, plaintext,
-                                                              associated_data, Earlier(deadline)));
+    const absl::Time earlier = Earlier(deadline);
+    for (int round = 0; round < kEncryptRounds; ++round) {
+      const uint64_t worker = token_->starts();
+      KEKD_ASSIGN_OR_RETURN(std::string sealed, EncryptOnce(plaintext, associated_data, earlier));
+      if (token_->starts() == worker) {
+        if (worker == proven_ || !remembers_) return sealed;
+        KEKD_RETURN_IF_ERROR(Prove(earlier));
+        // Proven after it has encrypted: nothing can be looked up between the two.
+        if (worker == proven_) return sealed;
+      }
+    }
+    return absl::UnavailableError("the HSM worker was replaced again and again under an encrypt");
+  }
+
+  absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
+                                      absl::Time deadline) const override {
+    const uint64_t worker = token_->starts();
+    KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
+                          DecryptOnce(sealed, associated_data, Earlier(deadline)));
+    if (!remembers_) Remember(sealed, associated_data, worker);
+    return plaintext;
+  }
+
+ private:
+  absl::StatusOr<std::string> EncryptOnce(const SecretBytes& plaintext, ByteView associated_data,
+                                          absl::Time deadline) const {
+    KEKD_ASSIGN_OR_RETURN(std::string sealed,
+                          token_->Encrypt(reference_, plaintext, associated_data, deadline));
     if (sealed.size() != Overhead() + plaintext.size()) {
       return absl::InternalError(absl::StrCat("the HSM worker made ", sealed.size(),
                                               " bytes of a plaintext of ", plaintext.size()));
@@ -62,13 +99,13 @@ class Pkcs11Key final : public BackendKey {
     return sealed;
   }
 
-  absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
-                                      absl::Time deadline) const override {
+  absl::StatusOr<SecretBytes> DecryptOnce(ByteView sealed, ByteView associated_data,
+                                          absl::Time deadline) const {
     if (sealed.size() < Overhead()) {
       return absl::InvalidArgumentError("the ciphertext is too short to be one");
     }
     KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
-                          token_->Decrypt(reference_, sealed, associated_data, Earlier(deadline)));
+                          token_->Decrypt(reference_, sealed, associated_data, deadline));
     if (sealed.size() != Overhead() + plaintext.size()) {
       return absl::InternalError(absl::StrCat("the HSM worker made ", plaintext.size(),
                                               " bytes of a ciphertext of ", sealed.size()));
@@ -76,7 +113,37 @@ class Pkcs11Key final : public BackendKey {
     return plaintext;
   }
 
- private:
+  // `worker`: which it was before it was decrypted.
+  void Remember(ByteView sealed, ByteView associated_data, uint64_t worker) const {
+    MutexLock lock(&mu_);
+    if (remembers_) return;
+    sealed_ = std::string(AsText(sealed));
+    associated_data_ = std::string(AsText(associated_data));
+    if (token_->starts() == worker) proven_ = worker;
+    remembers_ = true;
+  }
+
+  // Whether the worker that there is now finds the key that there was before.
+  absl::Status Prove(absl::Time deadline) const {
+    std::string sealed, associated_data;
+    {
+      MutexLock lock(&mu_);
+      sealed = sealed_;
+      associated_data = associated_data_;
+    }
+    const uint64_t worker = token_->starts();
+    const absl::Status opened =
+        DecryptOnce(AsBytes(sealed), AsBytes(associated_data), deadline).status();
+    if (absl::IsInvalidArgument(opened)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the token has another key of this name than before (label \"", reference_.key.label,
+          "\", id ", HexEncode(AsBytes(reference_.key.id)), ")"));
+    }
+    KEKD_RETURN_IF_ERROR(opened);
+    if (token_->starts() == worker) proven_ = worker;
+    return absl::OkStatus();
+  }
+
   size_t Overhead() const {
     const size_t iv = reference_.iv == GcmIv::kTokenAppended ? kAppendedIvBytes
                                                              : NonceSize(Algorithm::kAes256Gcm);
@@ -85,6 +152,11 @@ class Pkcs11Key final : public BackendKey {
 
   const std::shared_ptr<TokenClient> token_;
   const KeyReference reference_;
+  mutable Mutex mu_;
+  mutable std::string sealed_ ABSL_GUARDED_BY(mu_);
+  mutable std::string associated_data_ ABSL_GUARDED_BY(mu_);
+  mutable std::atomic<bool> remembers_ = false;
+  mutable std::atomic<uint64_t> proven_ = 0;  // TokenClient::starts() of the worker; 0: none
 };
 
 class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
@@ -111,9 +183,12 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     key.modifiable = config.session_copy;
     absl::StatusOr<KeyReference> reference = token_->Generate(key, Earlier(deadline));
     if (absl::IsUnavailable(reference.status()) || absl::IsDeadlineExceeded(reference.status())) {
-      TakeBack(config.token, key.selector, deadline);
+      TakeBack(config.token, key.selector);
     }
     KEKD_RETURN_IF_ERROR(reference.status());
+    if (!(reference->key == key.selector)) {
+      return absl::InternalError("the HSM worker made a key of another name than it was to make");
+    }
     return MaterialOf(*std::move(reference), spec);
   }
 
@@ -182,13 +257,16 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
   }
 
   // What Generate may have left on the token. Nobody but this call knows the random id, so it can
-  // be no other key; if it does not work now, an unused key stays there, which `kekctl hsm list`
-  // shows.
-  void TakeBack(const TokenSelector& token, const KeySelector& key, absl::Time deadline) {
+  // be no other key. With a deadline of its own: the caller's is used up, as a rule.
+  void TakeBack(const TokenSelector& token, const KeySelector& key) {
     KeyReference reference;
     reference.token = token;
     reference.key = key;
-    token_->Destroy(reference, deadline).IgnoreError();
+    const absl::Status destroyed = token_->Destroy(reference, absl::Now() + kTakeBackTimeout);
+    if (destroyed.ok()) return;
+    LogWarning(
+        "a key that nothing uses may be left on the token; look with 'kekctl hsm list'",
+        {{"label", key.label}, {"id", HexEncode(AsBytes(key.id))}, {"error", destroyed.message()}});
   }
 
   const std::shared_ptr<TokenClient> token_;

@@ -80,7 +80,7 @@ void TokenClient::RunStart() {
     {
       MutexLock lock(&mu_);
       worker_ = *worker;
-      ++stats_.starts;
+      ++starts_;
       if (ending_) worker_->Kill("kekd ended it");
     }
     started = (*worker)->Configure(options_, MonotonicNow() + options_.start_timeout);
@@ -256,7 +256,9 @@ absl::StatusOr<std::vector<Measurement>> TokenClient::Measure(const KeyReference
 
 TokenClient::Stats TokenClient::GetStats() const {
   MutexLock lock(&mu_);
-  return stats_;
+  Stats stats = stats_;
+  stats.starts = starts_;
+  return stats;
 }
 
 }  // namespace kekd

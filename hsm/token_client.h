@@ -2,6 +2,7 @@
 #ifndef KEKD_HSM_TOKEN_CLIENT_H_
 #define KEKD_HSM_TOKEN_CLIENT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -63,6 +64,9 @@ class TokenClient final {
     std::string last_end;  // why the one before it ended
   };
   Stats GetStats() const;
+  // Stats::starts without a lock. A call before and after which it is the same was answered, if it
+  // was, by that worker.
+  uint64_t starts() const { return starts_; }
   const WorkerProcess::Options& options() const { return options_; }
 
  private:
@@ -93,7 +97,8 @@ class TokenClient final {
   std::shared_ptr<WorkerProcess> worker_ ABSL_GUARDED_BY(mu_);
   bool useful_ ABSL_GUARDED_BY(mu_) = false;  // worker_ has answered
   std::vector<std::shared_ptr<WorkerProcess>> dead_ ABSL_GUARDED_BY(mu_);
-  Stats stats_ ABSL_GUARDED_BY(mu_);
+  Stats stats_ ABSL_GUARDED_BY(mu_);  // but for its starts
+  std::atomic<uint64_t> starts_ = 0;
 };
 
 }  // namespace kekd

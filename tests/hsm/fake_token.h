@@ -17,6 +17,9 @@ class FakeToken final {
   // `at_start` tells the worker what to do when it starts. A call hangs after a second.
   WorkerProcess::Options Options(absl::string_view at_start = "") const;
 
+  // The folder that the workers share.
+  const std::string& folder() const { return folder_.path(); }
+
   // A key whose label tells the worker what to do.
   static KeyReference Key(absl::string_view label);
 

@@ -7,6 +7,11 @@
 // answers), "restart", "flood" (a length of 4 GiB), "away". "<fault>-once" is done by one worker
 // only of those that share a pin_log_directory; it then acts as if it had no label.
 //
+// Of a key to be made, "-<version>" is taken off the label before. A key whose label begins with
+// "misnamed" is made with another id. A worker that finds a file "other-keys" in that folder when
+// it starts has other keys than those that did not: they do not decrypt each other's ciphertexts.
+// What is destroyed is written into the folder as "destroyed-<label>".
+//
 // Its ciphertexts are nonce || plaintext ^ 0x5a || tag, and the answer to kDescribe lists the open
 // descriptors and the environment.
 #include <dirent.h>
@@ -34,6 +39,7 @@ constexpr size_t kNonceBytes = 12;
 constexpr size_t kTagBytes = 16;
 
 std::string state_folder;
+char tag = 't';  // the key, so to say
 
 [[noreturn]] void Hang() {
   while (true) ::pause();
@@ -106,6 +112,11 @@ std::vector<std::string> OpenDescriptors() {
   return open;
 }
 
+void Touch(const std::string& name) {
+  const UniqueFd made(
+      ::open(absl::StrCat(state_folder, "/", name).c_str(), O_CREAT | O_WRONLY, 0600));
+}
+
 WorkerResponse Behave(WorkerRequest& request) {
   WorkerResponse response;
   if (request.verb == WorkerVerb::kEncrypt) {
@@ -113,11 +124,15 @@ WorkerResponse Behave(WorkerRequest& request) {
     for (const uint8_t byte : request.secret.Reveal(SecretAccessToken())) {
       response.bytes.push_back(static_cast<char>(byte ^ 0x5a));
     }
-    response.bytes += std::string(kTagBytes, 't');
+    response.bytes += std::string(kTagBytes, tag);
   }
   if (request.verb == WorkerVerb::kDecrypt) {
     if (request.bytes.size() < kNonceBytes + kTagBytes) {
       response.status = absl::InvalidArgumentError("too short");
+      return response;
+    }
+    if (request.bytes.back() != tag) {
+      response.status = absl::InvalidArgumentError("not authentic");
       return response;
     }
     response.secret = SecretBytes(request.bytes.size() - kNonceBytes - kTagBytes);
@@ -130,10 +145,21 @@ WorkerResponse Behave(WorkerRequest& request) {
     response.reference.token.label = "fake";
     response.reference.key = request.new_key.selector;
     response.keys.emplace_back().selector = request.new_key.selector;
+    if (absl::StartsWith(request.new_key.selector.label, "misnamed")) {
+      response.reference.key.id = "another";
+    }
   }
+  if (request.verb == WorkerVerb::kDestroy)
+    Touch(absl::StrCat("destroyed-", request.key.key.label));
   if (request.verb == WorkerVerb::kDescribe) response.token.mechanisms = OpenDescriptors();
   response.token.token.label = "fake";
   return response;
+}
+
+std::string WithoutVersion(absl::string_view label) {
+  const size_t end = label.find_last_not_of("0123456789");
+  const bool has = end != absl::string_view::npos && end + 1 < label.size() && label[end] == '-';
+  return std::string(has ? label.substr(0, end) : label);
 }
 
 void Serve(int fd) {
@@ -143,10 +169,12 @@ void Serve(int fd) {
     absl::StatusOr<WorkerRequest> request = DecodeRequest(*std::move(frame));
     if (!request.ok()) ::_exit(9);
     const bool generate = request->verb == WorkerVerb::kGenerate;
-    std::string label = generate ? request->new_key.selector.label : request->key.key.label;
+    std::string label =
+        generate ? WithoutVersion(request->new_key.selector.label) : request->key.key.label;
     if (request->verb == WorkerVerb::kStart) {
       state_folder = request->config.pin_log_directory;
       label = request->config.init_arguments;
+      if (::access(absl::StrCat(state_folder, "/other-keys").c_str(), F_OK) == 0) tag = 'u';
     }
     if (Misbehave(fd, request->verb, FaultOf(label))) continue;
     Answer(fd, request->verb, Behave(*request));

@@ -2,11 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "hsm/token/token_uri.h"
 #include "tests/hsm/fake_token.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
 
 namespace kekd::testing {
 namespace {
@@ -81,6 +84,44 @@ TEST_F(Pkcs11KeyBackendTest, AKeyOnADeviceMayBlockAndEndsBeforeItsDeadline) {
               StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_THAT(key->Decrypt(AsBytes("short"), AsBytes("b"), FakeToken::Later()),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(Pkcs11KeyBackendTest, EncryptsUnderNoOtherKeyThatANewWorkerFinds) {
+  const std::unique_ptr<KeyBackend> backend = Backend();
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyMaterial material,
+                            backend->GenerateKey(SpecOf(3), FakeToken::Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const BackendKey> key,
+                            backend->OpenKey(SpecOf(3), material, FakeToken::Later()));
+  const auto encrypt = [&] {
+    return key->Encrypt(SecretFromText("a"), AsBytes("b"), FakeToken::Later());
+  };
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::string canary, encrypt());
+  KEKD_ASSERT_OK(key->Decrypt(AsBytes(canary), AsBytes("b"), FakeToken::Later()));
+  // A worker that finds the same key is as good.
+  ASSERT_EQ(::kill(client_->GetStats().pid, SIGKILL), 0);
+  KEKD_EXPECT_OK(encrypt());
+  KEKD_EXPECT_OK(encrypt());
+  EXPECT_EQ(client_->starts(), 2u);
+  WriteTestFile(token_.folder() + "/other-keys", "");
+  KEKD_EXPECT_OK(encrypt());  // the old worker has the old key
+  ASSERT_EQ(::kill(client_->GetStats().pid, SIGKILL), 0);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(encrypt(),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another key")));
+  }
+}
+
+TEST_F(Pkcs11KeyBackendTest, TakesBackWhatItMayHaveMadeAfterItsDeadline) {
+  const std::unique_ptr<KeyBackend> backend = Backend("late");
+  KEKD_ASSERT_OK(backend->Probe(FakeToken::Later()));
+  EXPECT_THAT(backend->GenerateKey(SpecOf(3), FakeToken::In(absl::Milliseconds(30))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(::access((token_.folder() + "/destroyed-late-3").c_str(), F_OK), 0);
+}
+
+TEST_F(Pkcs11KeyBackendTest, TakesNoKeyOfAnotherNameThanItAskedFor) {
+  EXPECT_THAT(Backend("misnamed")->GenerateKey(SpecOf(3), FakeToken::Later()),
+              StatusIs(absl::StatusCode::kInternal));
 }
 
 TEST_F(Pkcs11KeyBackendTest, AdoptsByUriOfTheKeyAndOfThisToken) {
