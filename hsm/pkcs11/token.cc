@@ -194,7 +194,7 @@ absl::Status Token::Recover(Ladder& ladder, RecoveryAction action, uint64_t gene
     return attached_ == nullptr ? failure_ : absl::AbortedError("the last recovery was just now");
   }
   ++generation_;
-  failure_ = RecoverLocked(action);
+  failure_ = RecoverLocked(action, ladder.deadline);
   // Whatever the module complains of, no request has asked for it: none may hear that it is wrong.
   if (absl::IsInvalidArgument(failure_)) failure_ = absl::UnavailableError(failure_.message());
   next_recovery_ = MonotonicNow() + kRecoveryPause;
@@ -218,29 +218,29 @@ bool Token::IsStillLoggedInLocked() {
          info.state == CKS_RW_USER_FUNCTIONS;
 }
 
-absl::Status Token::RecoverLocked(RecoveryAction action) {
+absl::Status Token::RecoverLocked(RecoveryAction action, absl::Time deadline) {
   const bool operators_turn = absl::IsFailedPrecondition(failure_);
   if (module_ == nullptr) {
     KEKD_ASSIGN_OR_RETURN(module_, Module::Load(config_.module_path, config_.init_arguments));
     KEKD_RETURN_IF_ERROR(module_->Initialise());
-    return AttachLocked();
+    return AttachLocked(deadline);
   }
   if (action == kLogin || (attached_ == nullptr && operators_turn)) {
-    const absl::Status attached = AttachLocked();
+    const absl::Status attached = AttachLocked(deadline);
     if (attached.ok() || absl::IsFailedPrecondition(attached)) return attached;
   }
-  return ReinitialiseLocked();
+  return ReinitialiseLocked(deadline);
 }
 
-absl::Status Token::ReinitialiseLocked() {
+absl::Status Token::ReinitialiseLocked(absl::Time deadline) {
   attached_.reset();
   // If it does not end it may still begin; that tells.
   (void)module_->Finalise();
   KEKD_RETURN_IF_ERROR(module_->Initialise());
-  return AttachLocked();
+  return AttachLocked(deadline);
 }
 
-absl::Status Token::AttachLocked() {
+absl::Status Token::AttachLocked(absl::Time deadline) {
   if (attached_ != nullptr) {
     // Ends the login and the copies of keys too.
     (*module_)->C_CloseAllSessions(attached_->token().slot);
@@ -251,8 +251,7 @@ absl::Status Token::AttachLocked() {
   KEKD_RETURN_IF_ERROR(
       CheckRv((*module_)->C_OpenSession(token.slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session),
               "C_OpenSession"));
-  const absl::Status logged_in =
-      login_.LogIn(*module_, token, session, MonotonicNow() + absl::Seconds(1));
+  const absl::Status logged_in = login_.LogIn(*module_, token, session, deadline);
   if (!logged_in.ok()) {
     (*module_)->C_CloseSession(session);
     return logged_in;

@@ -67,9 +67,10 @@ class Token final {
   // The next step after `status`; OK: try again.
   absl::Status Climb(Ladder& ladder, const absl::Status& status, uint64_t generation);
   absl::Status Recover(Ladder& ladder, RecoveryAction action, uint64_t generation);
-  absl::Status RecoverLocked(RecoveryAction action) ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
-  absl::Status ReinitialiseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
-  absl::Status AttachLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
+  absl::Status RecoverLocked(RecoveryAction action, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
+  absl::Status ReinitialiseLocked(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
+  absl::Status AttachLocked(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
   // Whether all that is wrong is a key that is missing and that this process has never seen.
   bool IsUnknown(const Ladder& ladder) const;
   bool IsStillLoggedInLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);

@@ -2,8 +2,8 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/private_file.h"
@@ -15,29 +15,46 @@
 namespace kekd {
 namespace {
 
-// SoftHSM 2.6 answers CKR_GENERAL_ERROR when another process logs in at the same moment.
-constexpr int kTries = 5;
-constexpr absl::Duration kPause = absl::Milliseconds(20);
+constexpr absl::Duration kPause = absl::Milliseconds(50);
 
-PinVersion VersionOf(const FileInfo& info) {
-  return {.device = info.device,
-          .inode = info.inode,
-          .modified_ns = info.modified_ns,
-          .changed_ns = info.changed_ns,
-          .size = info.size};
-}
+// What an answer other than CKR_OK says about the PIN.
+enum class Verdict : uint8_t { kNotJudged, kUnclear, kRefused };
 
-// Whether the token has judged the PIN itself.
-bool IsAboutThePin(CK_RV rv) {
+Verdict VerdictOf(CK_RV rv) {
   switch (rv) {
-    case CKR_PIN_INCORRECT:
-    case CKR_PIN_INVALID:
-    case CKR_PIN_LEN_RANGE:
-    case CKR_PIN_EXPIRED:
-    case CKR_PIN_LOCKED:
-      return true;
+    // SoftHSM 2.6 says the first one when another process logs in at the same moment; but a module
+    // may say any of them of a wrong PIN.
+    case CKR_GENERAL_ERROR:
+    case CKR_FUNCTION_FAILED:
+    case CKR_DEVICE_ERROR:
+      return Verdict::kUnclear;
+    // The call did not come so far as to the PIN.
+    case CKR_HOST_MEMORY:
+    case CKR_SLOT_ID_INVALID:
+    case CKR_DEVICE_MEMORY:
+    case CKR_DEVICE_REMOVED:
+    case CKR_FUNCTION_CANCELED:
+    case CKR_OPERATION_NOT_INITIALIZED:
+    case CKR_SESSION_CLOSED:
+    case CKR_SESSION_COUNT:
+    case CKR_SESSION_HANDLE_INVALID:
+    case CKR_SESSION_PARALLEL_NOT_SUPPORTED:
+    case CKR_SESSION_READ_ONLY:
+    case CKR_SESSION_EXISTS:
+    case CKR_SESSION_READ_ONLY_EXISTS:
+    case CKR_SESSION_READ_WRITE_SO_EXISTS:
+    case CKR_TOKEN_NOT_PRESENT:
+    case CKR_TOKEN_NOT_RECOGNIZED:
+    case CKR_TOKEN_WRITE_PROTECTED:
+    case CKR_USER_ALREADY_LOGGED_IN:
+    case CKR_USER_ANOTHER_ALREADY_LOGGED_IN:
+    case CKR_USER_TOO_MANY_TYPES:
+    case CKR_CRYPTOKI_NOT_INITIALIZED:
+    case CKR_CRYPTOKI_ALREADY_INITIALIZED:
+      return Verdict::kNotJudged;
+    // Whatever else, vendors' own codes too, may be what the token says of a wrong PIN.
     default:
-      return false;
+      return Verdict::kRefused;
   }
 }
 
@@ -83,21 +100,52 @@ std::string PinState(CK_FLAGS flags) {
   return "ok";
 }
 
-absl::Status UserLogin::Refusal(const TokenInfo& token, const PinVersion& version,
-                                const std::optional<PinLog::Entry>& entry) const {
-  KEKD_RETURN_IF_ERROR(CheckFlags(token.info.flags));
-  const bool same = entry.has_value() && entry->pin == version;
-  if ((same && entry->outcome == PinLog::Outcome::kFailed) || failed_ == version) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "the token has refused the PIN in ", options_.pin_file,
-        "; it is not sent again, so that the token is not locked: write the right one into it"));
+PinLog UserLogin::Log(const TokenInfo& token) const {
+  const std::string& file = options_.pin_file;
+  return PinLog(fs_, options_.pin_log_directory, token.token,
+                options_.pin_is_credential ? file.substr(file.rfind('/') + 1) : "");
+}
+
+PinVersion UserLogin::VersionOf(const FileInfo& info) const {
+  if (options_.pin_is_credential) return {};
+  return {.inode = info.inode, .modified_ns = info.modified_ns, .size = info.size};
+}
+
+absl::StatusOr<PinLog::Entry> UserLogin::Find(const PinLog& log, const PinVersion& version) {
+  KEKD_ASSIGN_OR_RETURN(const std::vector<PinLog::Entry> entries, log.Read());
+  for (const PinLog::Entry& entry : entries) {
+    if (entry.pin == version) return entry;
   }
-  if (same && entry->outcome == PinLog::Outcome::kTried &&
-      (token.info.flags & CKF_USER_PIN_COUNT_LOW)) {
+  return PinLog::Entry{.pin = version};
+}
+
+std::string UserLogin::Remedy(const PinLog& log) const {
+  if (!options_.pin_is_credential) {
+    return absl::StrCat("write the right one into ", options_.pin_file);
+  }
+  return absl::StrCat("remove ", log.path(), " once the credential holds the right PIN");
+}
+
+absl::Status UserLogin::Refusal(CK_FLAGS flags, const PinLog& log,
+                                const PinLog::Entry& entry) const {
+  KEKD_RETURN_IF_ERROR(CheckFlags(flags));
+  if (entry.outcome == PinLog::Outcome::kFailed || failed_ == entry.pin) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the token has refused the PIN in ", options_.pin_file,
+                     "; it is not sent again, so that the token is not locked: ", Remedy(log)));
+  }
+  const bool counts = (flags & CKF_USER_PIN_COUNT_LOW) != 0;
+  const absl::string_view why =
+      counts ? ", and the token counts a wrong PIN (CKF_USER_PIN_COUNT_LOW)" : "";
+  if (entry.unanswered >= (counts ? 1 : kMostUnanswered)) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the PIN in ", options_.pin_file,
-        " was sent before, the answer is not known, and the token counts a wrong PIN "
-        "(CKF_USER_PIN_COUNT_LOW): it is not sent again until the file is written anew"));
+        "the PIN in ", options_.pin_file, " was sent before, the answer is not known (",
+        entry.unanswered, " times)", why, ": it is not sent again: ", Remedy(log)));
+  }
+  if (entry.unclear >= (counts ? 1 : kMostUnclear)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the token has answered ", entry.unclear, " times to the PIN in ", options_.pin_file,
+        " without saying whether it is right", why, ": it is not sent again: ", Remedy(log)));
   }
   return absl::OkStatus();
 }
@@ -106,22 +154,24 @@ std::string UserLogin::Problem(const TokenInfo& token) const {
   if (options_.pin_file.empty()) return "";
   const absl::StatusOr<FileInfo> info = fs_.GetInfo(options_.pin_file);
   if (!info.ok()) return std::string(info.status().message());
-  const PinLog log(fs_, options_.pin_log_directory, token.token);
-  const absl::StatusOr<std::optional<PinLog::Entry>> entry = log.Read();
+  const PinLog log = Log(token);
+  const absl::StatusOr<PinLog::Entry> entry = Find(log, VersionOf(*info));
   if (!entry.ok()) return std::string(entry.status().message());
-  return std::string(Refusal(token, VersionOf(*info), *entry).message());
+  return std::string(Refusal(token.info.flags, log, *entry).message());
 }
 
 absl::Status UserLogin::LogIn(const Module& module, const TokenInfo& token,
                               CK_SESSION_HANDLE session, absl::Time deadline) {
   if (options_.pin_file.empty() || IsLoggedIn(module, session)) return absl::OkStatus();
-  PinLog log(fs_, options_.pin_log_directory, token.token);
-  const absl::StatusOr<std::optional<PinLog::Entry>> entry = log.Read();
-  if (!entry.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("no PIN is sent: ", entry.status().message()));
+  const PinLog log = Log(token);
+  // The other half is for the login itself.
+  const absl::Time now = MonotonicNow();
+  const absl::StatusOr<std::unique_ptr<FileLock>> lock = log.Lock(now + (deadline - now) / 2);
+  if (absl::IsUnavailable(lock.status())) return lock.status();
+  if (!lock.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat("no PIN is sent: ", lock.status().message()));
   }
-  return Send(module, token.slot, session, deadline, log, *entry);
+  return Send(module, token.slot, session, deadline, log);
 }
 
 absl::StatusOr<SecretBytes> UserLogin::ReadPin(FileInfo* info) const {
@@ -145,18 +195,27 @@ absl::StatusOr<SecretBytes> UserLogin::ReadPin(FileInfo* info) const {
   return pin;
 }
 
+absl::Status UserLogin::Refuse(const PinLog& log, PinLog::Entry entry, CK_RV rv) {
+  entry.outcome = PinLog::Outcome::kFailed;
+  const absl::Status written = log.Write(entry);
+  if (!written.ok()) failed_ = entry.pin;
+  return absl::FailedPreconditionError(
+      absl::StrCat(CkRvError(rv, "C_Login").message(), ": the token has refused the PIN in ",
+                   options_.pin_file, "; ", Remedy(log),
+                   written.ok() ? std::string() : absl::StrCat(" (", written.message(), ")")));
+}
+
 absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_HANDLE session,
-                             absl::Time deadline, PinLog& log,
-                             const std::optional<PinLog::Entry>& entry) {
+                             absl::Time deadline, const PinLog& log) {
   FileInfo info;
   absl::StatusOr<SecretBytes> pin = ReadPin(&info);
   if (!pin.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("no PIN: ", pin.status().message()));
   }
-  const PinVersion version = VersionOf(info);
   // Whoever writes it while we read must not cost a try: half a PIN is a wrong one.
   const absl::StatusOr<FileInfo> now = fs_.GetInfo(options_.pin_file);
-  if (!now.ok() || !(VersionOf(*now) == version)) {
+  if (!now.ok() || now->inode != info.inode || now->modified_ns != info.modified_ns ||
+      now->size != info.size) {
     return absl::UnavailableError(
         absl::StrCat("the PIN file ", options_.pin_file, " changed while it was read"));
   }
@@ -168,41 +227,47 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
         absl::StrCat("the PIN file ", options_.pin_file, " is empty"));
   }
 
-  const bool known_to_work =
-      entry.has_value() && entry->pin == version && entry->outcome == PinLog::Outcome::kWorked;
-  bool logged = false;  // that it is being tried
-  for (int i = 0;; ++i) {
-    KEKD_ASSIGN_OR_RETURN(const TokenInfo token, module.ReadTokenInfo(slot));
-    std::optional<PinLog::Entry> latest = entry;
-    if (i > 0) latest = PinLog::Entry{version, PinLog::Outcome::kTried};
-    KEKD_RETURN_IF_ERROR(Refusal(token, version, latest));
-    const bool count_low = (token.info.flags & CKF_USER_PIN_COUNT_LOW) != 0;
-    if (!logged && (!known_to_work || count_low)) {
-      const absl::Status written = log.Write({version, PinLog::Outcome::kTried});
-      if (!written.ok()) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "no PIN is sent, as it can't be written down that it was: ", written.message()));
-      }
-      logged = true;
+  absl::StatusOr<PinLog::Entry> found = Find(log, VersionOf(info));
+  if (!found.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("no PIN is sent: ", found.status().message()));
+  }
+  PinLog::Entry entry = *found;
+  for (;;) {
+    KEKD_ASSIGN_OR_RETURN(const TokenInfo before, module.ReadTokenInfo(slot));
+    KEKD_RETURN_IF_ERROR(Refusal(before.info.flags, log, entry));
+    entry.outcome = PinLog::Outcome::kTried;
+    ++entry.unanswered;
+    if (const absl::Status written = log.Write(entry); !written.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "no PIN is sent, as it can't be written down that it was: ", written.message()));
     }
     const CK_RV rv = module->C_Login(session, CKU_USER, bytes.data(), bytes.size());
     if (rv == CKR_OK) {
       // Should this write fail, the next start sends the same PIN once more, which works.
-      if (logged) (void)log.Write({version, PinLog::Outcome::kWorked});
+      (void)log.Write({.pin = entry.pin, .outcome = PinLog::Outcome::kWorked});
       return absl::OkStatus();
     }
-    if (rv == CKR_USER_ALREADY_LOGGED_IN && IsLoggedIn(module, session)) return absl::OkStatus();
-    if (IsAboutThePin(rv)) {
-      failed_ = version;
-      const absl::Status written = log.Write({version, PinLog::Outcome::kFailed});
-      return absl::FailedPreconditionError(
-          absl::StrCat(CkRvError(rv, "C_Login").message(), ": the token has refused the PIN in ",
-                       options_.pin_file, "; write the right one into it",
-                       written.ok() ? std::string() : absl::StrCat(" (", written.message(), ")")));
+    --entry.unanswered;
+    const Verdict verdict = VerdictOf(rv);
+    if (verdict == Verdict::kRefused) return Refuse(log, entry, rv);
+    // Whatever the code is: a token that begins to count has found something wrong.
+    const absl::StatusOr<TokenInfo> after = module.ReadTokenInfo(slot);
+    constexpr CK_FLAGS kCounts =
+        CKF_USER_PIN_COUNT_LOW | CKF_USER_PIN_FINAL_TRY | CKF_USER_PIN_LOCKED;
+    if (after.ok() && (after->info.flags & ~before.info.flags & kCounts) != 0) {
+      return Refuse(log, entry, rv);
     }
-    if (ActionFor(rv) == RecoveryAction::kNeverRetry || i + 1 == kTries ||
+    if (verdict == Verdict::kUnclear) ++entry.unclear;
+    const absl::Status written = log.Write(entry);
+    if (rv == CKR_USER_ALREADY_LOGGED_IN && IsLoggedIn(module, session)) return absl::OkStatus();
+    if (verdict != Verdict::kUnclear || !written.ok() || !after.ok() ||
         MonotonicNow() + kPause > deadline) {
       return CkRvError(rv, "C_Login");
+    }
+    if (const absl::Status refusal = Refusal(after->info.flags, log, entry); !refusal.ok()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(CkRvError(rv, "C_Login").message(), ": ", refusal.message()));
     }
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(kPause));
   }

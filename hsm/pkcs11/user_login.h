@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -18,11 +19,19 @@
 
 namespace kekd {
 
-// UserLogin sends the PIN of a file to a token (C_Login, CKU_USER), by these rules: the token's
-// flags are read before each try; none on CKF_USER_PIN_FINAL_TRY or CKF_USER_PIN_LOCKED; a content
-// of the PIN file that the token has refused is not sent again, by this or a later process; one
-// that somebody was sending when he died is not sent while the token counts a failure. What keeps
-// it from logging in is told once and ends by itself when the file changes. Not thread-safe.
+// UserLogin sends the PIN of a file to a token (C_Login, CKU_USER), by these rules, which hold
+// across restarts and for all processes that share the folder of the log:
+//  - one process at a time (PinLog::Lock), and none without having written down that it does;
+//  - the token's flags are read before each try: none on CKF_USER_PIN_FINAL_TRY or
+//    CKF_USER_PIN_LOCKED;
+//  - a PIN is refused if the token says so, or answers with a code that is not known to be about
+//    something else, or begins to count low (CKF_USER_PIN_COUNT_LOW) by what was sent. A refused
+//    one is never sent again;
+//  - one whose answer is unknown (the worker died) is sent once more at most, and one whose answer
+//    is unclear (CKR_GENERAL_ERROR and its like) kMostUnclear times at most until it works; neither
+//    is sent again to a token that counts low.
+// A file that is written anew holds another PIN. A credential always holds the same one, until an
+// operator removes the log, which the error names. Not thread-safe.
 class UserLogin final {
  public:
   struct Options {
@@ -32,12 +41,15 @@ class UserLogin final {
     bool pin_is_credential = false;  // see WorkerConfig
   };
   static constexpr size_t kMaxPinBytes = 255;
+  static constexpr uint32_t kMostUnanswered = 2;
+  static constexpr uint32_t kMostUnclear = 3;
 
   // `fs` outlives it.
   UserLogin(FileSystem& fs, Options options) : fs_(fs), options_(std::move(options)) {}
 
   // Logs in, if that is necessary. FailedPrecondition: an operator has to do something, which the
-  // message says. Unavailable: the token did not answer as it should, nothing is known of the PIN.
+  // message says. Unavailable: the token did not answer as it should, nothing is known of the PIN;
+  // or another process has been logging in for half of the time until `deadline` (MonotonicNow).
   absl::Status LogIn(const Module& module, const TokenInfo& token, CK_SESSION_HANDLE session,
                      absl::Time deadline);
 
@@ -46,10 +58,18 @@ class UserLogin final {
 
  private:
   absl::StatusOr<SecretBytes> ReadPin(FileInfo* info) const;
+  PinLog Log(const TokenInfo& token) const;
+  PinVersion VersionOf(const FileInfo& info) const;
+  // What the log says of this version; an entry of nothing if it says nothing.
+  static absl::StatusOr<PinLog::Entry> Find(const PinLog& log, const PinVersion& version);
+  // With the token's lock.
   absl::Status Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_HANDLE session,
-                    absl::Time deadline, PinLog& log, const std::optional<PinLog::Entry>& entry);
-  absl::Status Refusal(const TokenInfo& token, const PinVersion& version,
-                       const std::optional<PinLog::Entry>& entry) const;
+                    absl::Time deadline, const PinLog& log);
+  // The answer `rv` was a no: writes that down.
+  absl::Status Refuse(const PinLog& log, PinLog::Entry entry, CK_RV rv);
+  absl::Status Refusal(CK_FLAGS flags, const PinLog& log, const PinLog::Entry& entry) const;
+  // What an operator has to do for the PIN to be sent again.
+  std::string Remedy(const PinLog& log) const;
 
   FileSystem& fs_;
   const Options options_;

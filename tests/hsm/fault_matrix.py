@@ -33,8 +33,14 @@ BACK_SECONDS = 10
 NOT_SAID = {("C_Initialize", "CKR_CRYPTOKI_ALREADY_INITIALIZED"), ("C_GetAttributeValue", "CKR_ATTRIBUTE_TYPE_INVALID"),
             ("C_GetAttributeValue", "CKR_ATTRIBUTE_SENSITIVE"), ("C_GetAttributeValue", "CKR_BUFFER_TOO_SMALL")}
 
-# After these the PIN is not sent again until its file is written anew.
-PIN_IS_WRONG = {"CKR_PIN_INCORRECT", "CKR_PIN_INVALID", "CKR_PIN_LEN_RANGE", "CKR_PIN_EXPIRED", "CKR_PIN_LOCKED"}
+# After any other code that C_Login returns the PIN is not sent again until its file is written anew: it may mean that it is wrong.
+PIN_IS_NOT_JUDGED = {
+    "CKR_GENERAL_ERROR", "CKR_FUNCTION_FAILED", "CKR_DEVICE_ERROR", "CKR_HOST_MEMORY", "CKR_SLOT_ID_INVALID", "CKR_DEVICE_MEMORY",
+    "CKR_DEVICE_REMOVED", "CKR_FUNCTION_CANCELED", "CKR_OPERATION_NOT_INITIALIZED", "CKR_SESSION_CLOSED", "CKR_SESSION_COUNT",
+    "CKR_SESSION_HANDLE_INVALID", "CKR_SESSION_PARALLEL_NOT_SUPPORTED", "CKR_SESSION_READ_ONLY", "CKR_SESSION_EXISTS",
+    "CKR_SESSION_READ_ONLY_EXISTS", "CKR_SESSION_READ_WRITE_SO_EXISTS", "CKR_TOKEN_NOT_PRESENT", "CKR_TOKEN_NOT_RECOGNIZED",
+    "CKR_TOKEN_WRITE_PROTECTED", "CKR_USER_ALREADY_LOGGED_IN", "CKR_USER_ANOTHER_ALREADY_LOGGED_IN", "CKR_USER_TOO_MANY_TYPES",
+    "CKR_CRYPTOKI_NOT_INITIALIZED", "CKR_CRYPTOKI_ALREADY_INITIALIZED"}
 # What is done; before "start" the worker is killed, so that the next one goes through all of its beginning.
 OPERATIONS = {"start": "encrypt", "encrypt": "encrypt", "decrypt": "decrypt", "probe": "probe", "probe-key": "probe-key",
               "describe": "describe", "list": "list", "make": "make-and-destroy"}
@@ -107,7 +113,7 @@ class Matrix:
         if answer["code"] != "OK" and case.action.startswith("return") and (case.function, value) not in NOT_SAID:
             assert case.function in answer["message"], f"the reason is not said: {answer}"
         self.codes[answer["code"]] += 1
-        if case.function == "C_Login" and value in PIN_IS_WRONG:
+        if case.function == "C_Login" and case.action.startswith("return") and value not in PIN_IS_NOT_JUDGED:
             check_pin_is_kept_back(world, before, answer)
         begin = time.monotonic()
         self.wait_until_back(world, begin)

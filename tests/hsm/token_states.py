@@ -106,6 +106,28 @@ class TokenStates(unittest.TestCase):
         self.world.write_pin(token_world.PIN)
         self.assert_back()
 
+    def test_wrong_pin_is_sent_once_by_all_processes_together(self):
+        self.world.write_pin("a-wrong-pin")
+        for _ in range(2):
+            for answer in self.world.ask_others(6, "list"):
+                self.assertEqual(answer["code"], "FAILED_PRECONDITION", answer)
+            self.assertEqual(self.logins(), 1)
+        self.world.write_pin(token_world.PIN)
+        for answer in self.world.ask_others(6, "list"):
+            self.assertEqual(answer["code"], "OK", answer)
+
+    def test_worker_that_always_dies_in_login_sends_two_pins(self):
+        self.world.order("C_Login crash always")  # and the token does not tell that it counts
+        for _ in range(6):
+            self.assert_code("list", "FAILED_PRECONDITION", "UNAVAILABLE")
+            time.sleep(0.6)
+        self.assertEqual(self.logins(), 2)
+        self.world.order()
+        self.assert_code("list", "FAILED_PRECONDITION")
+        self.world.write_pin(token_world.PIN)
+        time.sleep(0.2)  # recoveries are spaced
+        self.world.expect("list")
+
     def test_worker_that_dies_in_login_does_not_burn_pins(self):
         self.make_key()
         self.world.write_pin(token_world.PIN)  # not known to work

@@ -39,11 +39,28 @@ class World:
         self.write_pin(PIN)
         self.order()
         self.stderr = open(self.folder / "stderr", "wb")
-        self.driver = subprocess.Popen(
-            [build / "bin" / "token_driver", build / "bin" / "kekd-hsm-worker", build / "lib" / "libp11fault.so",
-             "world", self.folder / "pin", self.folder / "pin-log", str(CALL_TIMEOUT_MS), *driver_options],
-            env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr)
+        self.arguments = [build / "bin" / "token_driver", build / "bin" / "kekd-hsm-worker", build / "lib" / "libp11fault.so",
+                          "world", self.folder / "pin", self.folder / "pin-log", str(CALL_TIMEOUT_MS), *driver_options]
+        self.driver = self.new_driver()
         self.unread = b""
+
+    def new_driver(self):
+        return subprocess.Popen(self.arguments, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=self.stderr)
+
+    def ask_others(self, count, command):
+        """The answers of as many new drivers, each with its worker, that are all asked at the same time."""
+        drivers = [self.new_driver() for _ in range(count)]
+        try:
+            for driver in drivers:
+                driver.stdin.write(command.encode() + b"\n")
+                driver.stdin.flush()
+            return [json.loads(driver.stdout.readline()) for driver in drivers]
+        finally:
+            for driver in drivers:
+                driver.stdin.close()
+                driver.wait(HUNG_SECONDS)
+                driver.stdout.close()
 
     def close(self):
         try:

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "tests/fakes/memory_file_system.h"
 #include "tests/support/status_matchers.h"
 
@@ -14,8 +16,7 @@ using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::StatusIs;
 
-constexpr PinVersion kVersion = {
-    .device = 2049, .inode = 77, .modified_ns = -5, .changed_ns = 1234567890123456789, .size = 5};
+constexpr PinVersion kVersion = {.inode = 77, .modified_ns = -1234567890123456789, .size = 5};
 
 class PinLogTest : public ::testing::Test {
  protected:
@@ -27,23 +28,46 @@ class PinLogTest : public ::testing::Test {
 
 TEST_F(PinLogTest, RemembersTheLastOutcome) {
   ASSERT_THAT(log_.Read(), IsOk());
-  EXPECT_EQ(*log_.Read(), std::nullopt);
+  EXPECT_TRUE(log_.Read()->empty());
   for (const PinLog::Outcome outcome :
        {PinLog::Outcome::kTried, PinLog::Outcome::kFailed, PinLog::Outcome::kWorked}) {
-    ASSERT_THAT(log_.Write({kVersion, outcome}), IsOk());
-    const absl::StatusOr<std::optional<PinLog::Entry>> read = log_.Read();
+    ASSERT_THAT(log_.Write({kVersion, outcome, 3, 4}), IsOk());
+    const absl::StatusOr<std::vector<PinLog::Entry>> read = log_.Read();
     ASSERT_THAT(read, IsOk());
-    ASSERT_TRUE(read->has_value());
-    EXPECT_TRUE((*read)->pin == kVersion);
-    EXPECT_EQ((*read)->outcome, outcome);
+    ASSERT_EQ(read->size(), 1u);
+    EXPECT_TRUE(read->front().pin == kVersion);
+    EXPECT_EQ(read->front().outcome, outcome);
+    EXPECT_EQ(read->front().unanswered, 3u);
+    EXPECT_EQ(read->front().unclear, 4u);
   }
+}
+
+TEST_F(PinLogTest, RemembersWhatFailedWhenAnotherWorks) {
+  ASSERT_THAT(log_.Write({{.inode = 1}, PinLog::Outcome::kFailed}), IsOk());
+  for (uint64_t i = 2; i < 100; ++i) {
+    ASSERT_THAT(log_.Write({{.inode = i}, PinLog::Outcome::kWorked}), IsOk());
+  }
+  std::vector<PinLog::Entry> entries = *log_.Read();
+  ASSERT_EQ(entries.size(), PinLog::kMostEntries);
+  EXPECT_EQ(entries.front().pin.inode, 99u);
+  EXPECT_EQ(entries.back().pin.inode, 1u);
+  EXPECT_EQ(entries.back().outcome, PinLog::Outcome::kFailed);
+  for (uint64_t i = 100; i < 200; ++i) {
+    ASSERT_THAT(log_.Write({{.inode = i}, PinLog::Outcome::kFailed}), IsOk());
+  }
+  entries = *log_.Read();
+  ASSERT_EQ(entries.size(), PinLog::kMostEntries);
+  EXPECT_EQ(entries.back().pin.inode, 200 - PinLog::kMostEntries);
 }
 
 TEST_F(PinLogTest, HasAFileOfItsOwnForEachToken) {
   EXPECT_EQ(log_.path(), "/pins/0a1b.prod%2F1.pin");
   const PinLog other(fs_, "/pins", {.label = "prod/1", .serial = "0a1c"});
   ASSERT_THAT(log_.Write({kVersion, PinLog::Outcome::kFailed}), IsOk());
-  EXPECT_EQ(*other.Read(), std::nullopt);
+  EXPECT_TRUE(other.Read()->empty());
+  const PinLog credential(fs_, "/pins", {.label = "prod/1", .serial = "0a1b"}, "pin.txt");
+  EXPECT_EQ(credential.path(), "/pins/0a1b.prod%2F1.pin%2Etxt.pin");
+  EXPECT_TRUE(credential.Read()->empty());
 }
 
 TEST_F(PinLogTest, TellsEveryDamage) {
