@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,7 +21,11 @@ inline void ForEachAtOnce(size_t count, size_t threads, absl::FunctionRef<void(s
     for (size_t i = next++; i < count; i = next++) work(i);
   };
   std::vector<std::thread> others;
-  for (size_t i = 1; i < std::min(count, threads); ++i) others.emplace_back(take);
+  try {
+    for (size_t i = 1; i < std::min(count, threads); ++i) others.emplace_back(take);
+  } catch (const std::system_error&) {
+    // The system has no more threads to give: those that there are do all of it.
+  }
   take();
   for (std::thread& other : others) other.join();
 }

@@ -12,7 +12,9 @@
 namespace kekd {
 
 inline constexpr int kMaxAdminReceiveBytes = 64 * 1024;
-inline constexpr absl::Duration kMaxAdminCallTime = absl::Seconds(30);
+// Of what a device has to do for it: calls are answered one after the other, and a stop of kekd
+// waits for the one that is being answered.
+inline constexpr absl::Duration kMaxAdminCallTime = absl::Seconds(5);
 
 // A server that answers kekd.admin.v1 on a thread of its own, one call after the other: of two
 // changes at once one wins and the other is told so by the generation.

@@ -32,7 +32,8 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
   served->service_ = std::make_unique<EnvelopeService>(
       served->writer_->current(), served->health_,
       [monitor = served->monitor_.get()](uint32_t version) { monitor->Nudge(version); });
-  KEKD_ASSIGN_OR_RETURN(served->server_, StartKmsServer(*served->service_));
+  const size_t device_calls = keyring.pkcs11.value_or(Pkcs11Config()).sessions;
+  KEKD_ASSIGN_OR_RETURN(served->server_, StartKmsServer(*served->service_, device_calls));
   KEKD_ASSIGN_OR_RETURN(served->listener_, listeners.Get(keyring.socket));
   const KeyVersion* primary = opened->keyring().Primary();
   LogInfo("keyring is open", {{"keyring", keyring.name},

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -20,6 +21,13 @@ double SecondsSince(std::chrono::steady_clock::time_point began) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 }
 
+// What of `left` may pass until the answer is expected: the estimate is one.
+absl::Duration Spare(absl::Duration left) {
+  const absl::Duration margin =
+      std::max(left / CallQueue::kMarginPart, absl::FromChrono(CallQueue::kLeastMargin));
+  return std::max(left / 2, left - margin);
+}
+
 }  // namespace
 
 DeviceCalls::~DeviceCalls() {
@@ -34,37 +42,65 @@ DeviceCalls::~DeviceCalls() {
 
 void DeviceCalls::Submit(const std::string& flight, std::shared_ptr<DeviceWork> work,
                          absl::Time deadline, Answer answer) {
+  const absl::Duration left = deadline - absl::Now();
+  Waiter waiter{deadline, std::move(answer)};
   absl::Status refusal;
+  bool joined = false;
   {
     MutexLock lock(&mu_);
     const auto found = flight.empty() ? flights_.end() : flights_.find(flight);
+    joined = found != flights_.end();
     if (stopped_) {
       refusal = Stopping();
-    } else if (found != flights_.end()) {
-      found->second->waiters.push_back({deadline, std::move(answer)});
-      return;
-    } else if (!HasTimeLocked(deadline - absl::Now())) {
-      refused_.fetch_add(1, std::memory_order_relaxed);
+    } else if (calls_ >= options_.most_calls ||
+               !(joined ? WillEndLocked(*found->second, left) : HasTimeLocked(left))) {
       refusal = absl::ResourceExhaustedError(
           "the device that holds the key is too far behind to answer before the call's deadline; "
           "'kekctl status' tells how it does");
-    } else {
-      const auto job = std::make_shared<Job>();
-      job->flight = flight;
-      job->work = std::move(work);
-      job->waiters.push_back({deadline, std::move(answer)});
-      if (!flight.empty()) flights_.emplace(flight, job);
-      waiting_.push_back(job);
-      if (waiting_.size() > idle_ && threads_.size() < options_.threads) StartThreadLocked();
-      work_.NotifyOne();
-      return;
+    } else if (joined) {
+      found->second->waiters.push_back(std::move(waiter));
+    } else if (!AddLocked(flight, work, waiter)) {
+      refusal = absl::ResourceExhaustedError("there is no thread for a call of the device");
+    }
+    if (refusal.ok()) {
+      ++calls_;
+    } else if (!stopped_) {
+      refused_.fetch_add(1, std::memory_order_relaxed);
     }
   }
-  answer(refusal, *work);
+  if (!refusal.ok()) {
+    waiter.answer(refusal, *work);
+  } else if (!joined) {
+    work_.NotifyOne();
+  }
+}
+
+bool DeviceCalls::AddLocked(const std::string& flight, const std::shared_ptr<DeviceWork>& work,
+                            Waiter& waiter) {
+  if (waiting_.size() >= idle_ && threads_.size() < options_.threads && !StartThreadLocked() &&
+      threads_.empty()) {
+    return false;
+  }
+  const auto job = std::make_shared<Job>();
+  job->flight = flight;
+  job->work = work;
+  job->waiters.push_back(std::move(waiter));
+  if (!flight.empty()) flights_.emplace(flight, job);
+  waiting_.push_back(job);
+  return true;
+}
+
+bool DeviceCalls::WillEndLocked(const Job& job, absl::Duration left) const {
+  if (job.began == SteadyTime{}) return HasTimeLocked(left);
+  // One that takes longer than usual takes, as far as anybody can tell, as long again.
+  const double elapsed = SecondsSince(job.began);
+  const double rest = elapsed < mean_seconds_ ? mean_seconds_ - elapsed : elapsed;
+  return left > absl::ZeroDuration() && absl::Seconds(rest) <= Spare(left);
 }
 
 bool DeviceCalls::HasTimeLocked(absl::Duration left) const {
   if (waiting_.size() >= options_.most_waiting || left <= absl::ZeroDuration()) return false;
+  if (waiting_.size() + running_.size() < options_.threads) return true;
   double each = mean_seconds_;
   if (running_.size() >= options_.threads) {
     // A call takes at least as long as the youngest of those that run: this is how a device that
@@ -75,14 +111,17 @@ bool DeviceCalls::HasTimeLocked(absl::Duration left) const {
   }
   const double before = each * static_cast<double>(waiting_.size() + running_.size()) /
                         static_cast<double>(options_.threads);
-  const absl::Duration margin =
-      std::max(left / CallQueue::kMarginPart, absl::FromChrono(CallQueue::kLeastMargin));
-  return absl::Seconds(before) <= std::max(left / 2, left - margin);
+  return absl::Seconds(before) <= Spare(left);
 }
 
-void DeviceCalls::StartThreadLocked() {
-  threads_.emplace_back([this] { RunJobs(); });
+bool DeviceCalls::StartThreadLocked() {
+  try {
+    threads_.emplace_back([this] { RunJobs(); });
+  } catch (const std::system_error&) {
+    return false;
+  }
   pthread_setname_np(threads_.back().native_handle(), "kekd-device");
+  return true;
 }
 
 void DeviceCalls::RunJobs() {
@@ -136,6 +175,7 @@ void DeviceCalls::EndFlightLocked(const std::shared_ptr<Job>& job) {
 void DeviceCalls::AnswerLocked(const std::shared_ptr<Job>& job, std::vector<Waiter> waiters,
                                const absl::Status& status) {
   ++answering_;
+  calls_ -= waiters.size();
   mu_.Unlock();
   for (const Waiter& waiter : waiters) waiter.answer(status, *job->work);
   mu_.Lock();

@@ -42,8 +42,9 @@ class DeviceCalls final {
 
   struct Options {
     size_t threads = 4;
-    // Works that wait, at most, whatever is estimated.
+    // Works that wait, and calls that wait for one, at most, whatever is estimated.
     size_t most_waiting = 1024;
+    size_t most_calls = 8192;
   };
   // What a device is taken to need before it was measured.
   static constexpr std::chrono::milliseconds kFirstGuess{1};
@@ -84,7 +85,13 @@ class DeviceCalls final {
   void RunJobs();
   // Whether a new work is likely to be done within `left`.
   bool HasTimeLocked(absl::Duration left) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void StartThreadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether this one is.
+  bool WillEndLocked(const Job& job, absl::Duration left) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes the job for a new work. False if there is no thread to be had for it.
+  bool AddLocked(const std::string& flight, const std::shared_ptr<DeviceWork>& work, Waiter& waiter)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // False if the system has no thread to give.
+  bool StartThreadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes the job off the books and answers its waiters, without the lock.
   void AnswerLocked(const std::shared_ptr<Job>& job, std::vector<Waiter> waiters,
                     const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -99,6 +106,7 @@ class DeviceCalls final {
   std::vector<std::shared_ptr<Job>> running_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::shared_ptr<Job>> flights_ ABSL_GUARDED_BY(mu_);  // both, by flight
   double mean_seconds_ ABSL_GUARDED_BY(mu_) = std::chrono::duration<double>(kFirstGuess).count();
+  size_t calls_ ABSL_GUARDED_BY(mu_) = 0;      // that wait for an answer
   size_t idle_ ABSL_GUARDED_BY(mu_) = 0;       // threads without work
   size_t answering_ ABSL_GUARDED_BY(mu_) = 0;  // threads within an Answer
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;

@@ -121,7 +121,8 @@ class HandOn final : public BlockingCalls {
 
 class KmsService final : public AsyncService<Generated> {
  public:
-  explicit KmsService(const EnvelopeService& service) : service_(service) {
+  KmsService(const EnvelopeService& service, size_t device_calls)
+      : service_(service), devices_({.threads = device_calls}) {
     AddMethod(&Generated::RequestStatus, this, &KmsService::Status);
     AddMethod(&Generated::RequestEncrypt, this, &KmsService::Encrypt, &WipeMessage);
     AddMethod(&Generated::RequestDecrypt, this, &KmsService::Decrypt);
@@ -170,8 +171,9 @@ class KmsService final : public AsyncService<Generated> {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AsyncServer>> StartKmsServer(const EnvelopeService& service) {
-  return AsyncServer::Start(std::make_unique<KmsService>(service),
+absl::StatusOr<std::unique_ptr<AsyncServer>> StartKmsServer(const EnvelopeService& service,
+                                                            size_t device_calls) {
+  return AsyncServer::Start(std::make_unique<KmsService>(service, device_calls),
                             {.thread_name = "kekd-kms", .max_receive_bytes = kMaxKmsReceiveBytes});
 }
 

@@ -2,6 +2,7 @@
 #ifndef KEKD_KMS_SERVER_KMS_SERVER_H_
 #define KEKD_KMS_SERVER_KMS_SERVER_H_
 
+#include <cstddef>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -18,8 +19,9 @@ inline constexpr int kMaxKmsReceiveBytes = 64 * 1024;
 inline constexpr absl::Duration kMaxKmsCallTime = absl::Seconds(10);
 
 // A server that answers v2.KeyManagementService for one keyring: a thin adapter between gRPC and
-// EnvelopeService. `service` outlives it.
-absl::StatusOr<std::unique_ptr<AsyncServer>> StartKmsServer(const EnvelopeService& service);
+// EnvelopeService. `service` outlives it. Of calls that may block, `device_calls` are made at once.
+absl::StatusOr<std::unique_ptr<AsyncServer>> StartKmsServer(const EnvelopeService& service,
+                                                            size_t device_calls = 4);
 
 }  // namespace kekd
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/at_once.h"
 #include "base/log.h"
@@ -18,14 +18,27 @@ namespace {
 
 constexpr size_t kMaxReasonBytes = 200;
 
+// The beginning of a text with "(path)" for each absolute path, in one line.
+std::string WithoutPaths(absl::string_view text) {
+  std::string short_text;
+  for (absl::string_view word : absl::StrSplit(text, absl::ByAnyChar(" \n\t"), absl::SkipEmpty())) {
+    const size_t path = word.find_first_not_of("'\"(");
+    const bool is_path =
+        path != absl::string_view::npos && word[path] == '/' && path + 1 < word.size();
+    const absl::string_view shown = is_path ? "(path)" : word;
+    if (short_text.size() + shown.size() > kMaxReasonBytes) return short_text + " …";
+    absl::StrAppend(&short_text, short_text.empty() ? "" : " ", shown);
+  }
+  return short_text;
+}
+
 // For people and the API server's readyz: what, not why (the log has that), unless somebody has to
-// act. A backend's message has no secret in it.
+// act. A backend's message has no secret in it; the paths in it are nobody's business there.
 std::string Problem(const KeyVersion& version, bool primary, const absl::Status& status) {
   std::string problem = absl::StrCat(primary ? "the primary, " : "", "key version ", version.number,
                                      " (backend ", version.backend, "), does not decrypt");
   if (absl::IsFailedPrecondition(status)) {
-    absl::StrAppend(&problem, ": ",
-                    absl::Utf8SafeCEscape(status.message().substr(0, kMaxReasonBytes)));
+    absl::StrAppend(&problem, ": ", WithoutPaths(status.message()));
   }
   return problem;
 }

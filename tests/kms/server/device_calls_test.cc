@@ -162,6 +162,39 @@ TEST_F(DeviceCallsTest, BoundsThoseThatWait) {
   AwaitAnswers(7);
 }
 
+TEST_F(DeviceCallsTest, BoundsThoseThatShareARun) {
+  DeviceCalls calls({.threads = 1, .most_calls = 3});
+  calls.Submit("same", GatedWork(), Soon(), Note());
+  gate_.AwaitInside(1);
+  calls.Submit("same", GatedWork(), Soon(), Note());
+  calls.Submit("same", GatedWork(), Soon(), Note());
+  EXPECT_EQ(AnswerCount(), 0u);
+  calls.Submit("same", GatedWork(), Soon(), Note());
+  EXPECT_THAT(AwaitAnswers(1)[0], StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(calls.refused(), 1u);
+  gate_.Open();
+  for (const absl::Status& status : AwaitAnswers(4)) {
+    EXPECT_TRUE(status.ok() || absl::IsResourceExhausted(status)) << status;
+  }
+  EXPECT_EQ(runs_, 1);
+  // They count no more. (That the first run is off the books by now can't be seen from here.)
+  calls.Submit("another", GatedWork(), Soon(), Note());
+  KEKD_EXPECT_OK(AwaitAnswers(5)[4]);
+}
+
+TEST_F(DeviceCallsTest, RefusesToJoinARunThatHangs) {
+  DeviceCalls calls({.threads = 2});
+  calls.Submit("same", GatedWork(), Soon(), Note());
+  gate_.AwaitInside(1);
+  absl::SleepFor(absl::Milliseconds(400));  // many times what a call is taken to need
+  calls.Submit("same", GatedWork(), absl::Now() + absl::Milliseconds(300), Note());
+  EXPECT_THAT(AwaitAnswers(1)[0], StatusIs(absl::StatusCode::kResourceExhausted));
+  calls.Submit("same", GatedWork(), Soon(), Note());
+  EXPECT_EQ(AnswerCount(), 1u);
+  gate_.Open();
+  KEKD_EXPECT_OK(AwaitAnswers(3)[2]);
+}
+
 TEST_F(DeviceCallsTest, BelievesADeviceThatHasRecovered) {
   DeviceCalls calls({.threads = 1});
   // It hung for longer than any later call has time.
