@@ -36,20 +36,31 @@ std::string Facts(const BackupReport& report) {
     if (proof.result == VersionProof::Result::kProven) continue;
     absl::StrAppend(&text, "  key          ", proof.version, ": ",
                     proof.result == VersionProof::Result::kElsewhere
-                        ? "not in the backup but on its device, which was not asked: "
-                        : "CAN'T BE OPENED: ",
-                    Printable(proof.status.message()), "\n");
+                        ? "on its device, not in the backup, and not asked for"
+                        : absl::StrCat("CAN'T BE OPENED: ", Printable(proof.status.message())),
+                    "\n");
   }
   return text;
 }
 
 std::string WhatToDo(const BackupReport& report) {
-  if (!report.header.HasShares()) {
-    return "\nIt holds the keys themselves: who has it and the passphrase has them. Store the two "
-           "apart\nfrom each other and from etcd's backups.\n";
+  const std::vector<uint32_t> elsewhere = Versions(report, VersionProof::Result::kElsewhere);
+  std::string text = "\n";
+  if (!elsewhere.empty()) {
+    absl::StrAppend(&text, "Of what lies on a device (key version ", absl::StrJoin(elsewhere, ", "),
+                    ") it holds the name and not the key: back the device up by\nits own means, or "
+                    "what is encrypted under those keys is lost with it.\n");
   }
-  return "\nIt holds the keys themselves. Give each share to another person or place, and store "
-         "the\nbackup apart from them and from etcd's backups.\n";
+  const bool all = elsewhere.size() == report.proofs.size() && !report.proofs.empty();
+  absl::StrAppend(&text, all ? "It holds what opens the keyring" : "It holds the keys themselves");
+  if (!report.header.HasShares()) {
+    return absl::StrCat(text,
+                        ": who has it and the passphrase has them. Store the two apart\nfrom each "
+                        "other and from etcd's backups.\n");
+  }
+  return absl::StrCat(text,
+                      ". Give each share to another person or place, and store the\nbackup apart "
+                      "from them and from etcd's backups.\n");
 }
 
 // Removing a wrap makes a new ring key. A backup from before has the old one, with the wrap.

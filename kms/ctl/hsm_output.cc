@@ -15,6 +15,8 @@ namespace {
 
 std::string TokenLine(const TokenReport& report) {
   const TokenSelector& token = report.token.token;
+  if (token == TokenSelector())
+    return absl::StrCat("keyring ", report.keyring, ", no token found\n");
   return absl::StrCat("keyring ", report.keyring, ", token \"", Printable(token.label),
                       "\", serial ", Printable(token.serial), ", ", Printable(token.manufacturer),
                       " ", Printable(token.model), "\n");

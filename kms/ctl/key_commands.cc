@@ -1,9 +1,12 @@
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "kekd/admin/v1/admin.pb.h"
+#include "keystore/key_state.h"
+#include "keystore/software_key_backend.h"
 #include "keystore/transition.h"
 #include "kms/ctl/apply_transition.h"
 #include "kms/ctl/commands.h"
@@ -23,6 +26,19 @@ absl::StatusOr<admin::v1::KeyVersion> ChangedVersion(const ApplyResponse& respon
   return absl::InternalError("the answer to the change does not hold the key version it names");
 }
 
+// Where the primary's key is kept: a rotation does not move the key unasked.
+absl::StatusOr<std::string> PrimaryBackend(const CommandContext& context) {
+  KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
+                        context.config->FindKeyring(context.keyring));
+  KEKD_ASSIGN_OR_RETURN(
+      const admin::v1::Keyring view,
+      ReadKeyring(*context.fs, *context.config, *keyring, context.now + kVerbTime));
+  for (const admin::v1::KeyVersion& version : view.versions()) {
+    if (version.state() == ToString(KeyState::kActive)) return version.backend();
+  }
+  return std::string(kSoftwareBackend);
+}
+
 }  // namespace
 
 absl::StatusOr<CommandResult> KeyList(const CommandContext& context) {
@@ -39,9 +55,13 @@ absl::StatusOr<CommandResult> KeyList(const CommandContext& context) {
 }
 
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb) {
+  std::string backend = verb.backend;
+  if (backend.empty()) {
+    KEKD_ASSIGN_OR_RETURN(backend, PrimaryBackend(context));
+  }
   KEKD_ASSIGN_OR_RETURN(
       const ApplyResponse response,
-      ApplyTransition(context, CreateVersion{.backend = verb.backend}, verb.generation));
+      ApplyTransition(context, CreateVersion{.backend = std::move(backend)}, verb.generation));
   KEKD_ASSIGN_OR_RETURN(const admin::v1::KeyVersion version, ChangedVersion(response));
   CommandResult result;
   if (context.format == OutputFormat::kJson) {
@@ -50,7 +70,7 @@ absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const Key
   }
   result.output =
       absl::StrCat("made key version ", version.number(), " of keyring ", response.keyring().name(),
-                   ": ", version.key_id(), " (", version.state(),
+                   ": ", version.key_id(), " (", version.backend(), ", ", version.state(),
                    ")\nNothing is encrypted with it yet, and no backup holds it. Make one first ",
                    "('kekctl keyring backup'),\nthen 'kekctl key promote ", version.number(),
                    "' makes it the primary.\n");
@@ -92,7 +112,7 @@ absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context,
   }
   result.output = absl::StrCat(
       "key version ", version.number(), " is the primary of keyring ", response.keyring().name(),
-      " now: ", version.key_id(),
+      " now: ", version.key_id(), " (", version.backend(), ")",
       "\nAPI servers notice it within a minute or so and write new data with it. What is stored\n"
       "already stays under the former key, which goes on decrypting, until it is written again.\n");
   return result;

@@ -68,10 +68,11 @@ VerbSection KeyVerbs() {
               .options = {{.name = "--backend",
                            .value = "NAME",
                            .help = "where the key is kept: software, or pkcs11 for the token "
-                                   "that the configuration names",
-                           .default_value = std::string(kSoftwareBackend)},
+                                   "that the configuration names; where the primary's is, if not "
+                                   "given"},
                           GenerationOption()},
-              .examples = {"key create", "key create --generation 7"},
+              .examples = {"key create", "key create --generation 7",
+                           "key create --backend pkcs11"},
               .read = ReadCreate,
           },
           {

@@ -61,7 +61,7 @@ TEST(CommandLineTest, KnowsEveryVerb) {
                 ParseVerb({"keyring", "accept-rollback", "--generation", "7"}))
                 .generation,
             7u);
-  EXPECT_EQ(VerbOf<KeyCreateVerb>(ParseVerb({"key", "create"})).backend, "software");
+  EXPECT_EQ(VerbOf<KeyCreateVerb>(ParseVerb({"key", "create"})).backend, "");
   const KeyAdoptVerb adopt = VerbOf<KeyAdoptVerb>(
       ParseVerb({"key", "adopt", "--backend", "pkcs11", "--object", "pkcs11:a"}));
   EXPECT_EQ(adopt.backend, "pkcs11");
