@@ -1,10 +1,15 @@
 #include "hsm/pkcs11/known_keys.h"
 
+#include <algorithm>
+
 namespace kekd {
 
 void KnownKeys::Add(const KeySelector& key) {
   MutexLock lock(&mu_);
-  keys_[NameOf(key)].there = true;
+  Entry& entry = keys_[NameOf(key)];
+  entry.there = true;
+  entry.pause = absl::ZeroDuration();
+  entry.missing_until = absl::InfinitePast();
 }
 
 void KnownKeys::Remove(const KeySelector& key) {
@@ -21,6 +26,21 @@ bool KnownKeys::Contains(const KeySelector& key) const {
 void KnownKeys::Forget(const KeySelector& key) {
   MutexLock lock(&mu_);
   keys_.erase(NameOf(key));
+}
+
+void KnownKeys::NoteMissing(const KeySelector& key, absl::Time now) {
+  MutexLock lock(&mu_);
+  Entry& entry = keys_[NameOf(key)];
+  // Two requests may have been looking for it at once.
+  if (now < entry.missing_until) return;
+  entry.pause = std::clamp(2 * entry.pause, kFirstPause, kLongestPause);
+  entry.missing_until = now + entry.pause;
+}
+
+bool KnownKeys::IsMissing(const KeySelector& key, absl::Time now) const {
+  MutexLock lock(&mu_);
+  const auto known = keys_.find(NameOf(key));
+  return known != keys_.end() && now < known->second.missing_until;
 }
 
 std::optional<Canary> KnownKeys::FirstCanary(const KeySelector& key) const {

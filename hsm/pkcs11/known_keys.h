@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
 #include "base/mutex.h"
 #include "hsm/token/key_reference.h"
 
@@ -33,6 +34,14 @@ class KnownKeys final {
   // It was destroyed on purpose: nothing is known of it any more.
   void Forget(const KeySelector& key);
 
+  // It was not there right after C_Initialize, at `now`. That IsMissing then for kFirstPause, and
+  // for twice as long each further time, up to kLongestPause: until it is looked for as hard again.
+  // Add ends that.
+  static constexpr absl::Duration kFirstPause = absl::Seconds(1);
+  static constexpr absl::Duration kLongestPause = absl::Seconds(60);
+  void NoteMissing(const KeySelector& key, absl::Time now);
+  bool IsMissing(const KeySelector& key, absl::Time now) const;
+
   // The canary of when the key was found for the first time in this process.
   std::optional<Canary> FirstCanary(const KeySelector& key) const;
   // Keeps `canary`, unless there is one already.
@@ -43,6 +52,8 @@ class KnownKeys final {
   struct Entry {
     bool there = false;
     std::optional<Canary> canary = {};
+    absl::Duration pause = absl::ZeroDuration();  // the last one; 0: it is not missing
+    absl::Time missing_until = absl::InfinitePast();
   };
   static Name NameOf(const KeySelector& key) { return {key.label, key.id}; }
 

@@ -11,6 +11,8 @@ namespace {
 
 // How often the token is asked again for a session when it had none: others may close theirs.
 constexpr absl::Duration kSessionPause = absl::Milliseconds(10);
+// At a time: what has no deadline would overflow the clock.
+constexpr absl::Duration kLongestWait = absl::Hours(1);
 
 }  // namespace
 
@@ -44,6 +46,7 @@ absl::StatusOr<CK_SESSION_HANDLE> SessionPool::Open() {
 }
 
 absl::StatusOr<SessionPool::Lease> SessionPool::Acquire(absl::Time deadline) {
+  const absl::Time patience = std::min(deadline, MonotonicNow() + kMostSessionWait);
   for (;;) {
     {
       MutexLock lock(&mu_);
@@ -53,7 +56,7 @@ absl::StatusOr<SessionPool::Lease> SessionPool::Acquire(absl::Time deadline) {
           return absl::ResourceExhaustedError(
               "all sessions with the token are in use; allow more (sessions) if the token can");
         }
-        returned_.WaitFor(&mu_, left);
+        returned_.WaitFor(&mu_, std::min(left, kLongestWait));
       }
       if (!idle_.empty()) {
         const CK_SESSION_HANDLE session = idle_.back();
@@ -67,7 +70,7 @@ absl::StatusOr<SessionPool::Lease> SessionPool::Acquire(absl::Time deadline) {
     MutexLock lock(&mu_);
     --open_;
     if (CkRvOf(session.status()) != CKR_SESSION_COUNT ||
-        MonotonicNow() + kSessionPause > deadline) {
+        MonotonicNow() + kSessionPause > patience) {
       return session.status();
     }
     returned_.WaitFor(&mu_, kSessionPause);

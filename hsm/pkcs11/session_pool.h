@@ -51,8 +51,9 @@ class SessionPool final {
   // already: C_CloseAllSessions or C_Finalize has closed them. No lease is out.
   void Reset(const Module* module, CK_SLOT_ID slot, uint32_t limit);
 
-  // Waits until `deadline` if all are in use (then ResourceExhausted), or if the token has no more
-  // to give (then C_OpenSession's CKR_SESSION_COUNT).
+  // Waits until `deadline` if all are in use (then ResourceExhausted), and no longer than
+  // kMostSessionWait if the token has no more to give (then C_OpenSession's CKR_SESSION_COUNT).
+  static constexpr absl::Duration kMostSessionWait = absl::Milliseconds(500);
   absl::StatusOr<Lease> Acquire(absl::Time deadline);
 
   // Closes those that nobody uses, to make room for one of another kind.

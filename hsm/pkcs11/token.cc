@@ -114,7 +114,11 @@ absl::Status Token::Run(Ladder& ladder, Operation operation) {
         status = lease.status();
         if (lease.ok()) {
           status = operation(attachment, *lease);
-          if (status.ok()) return status;
+          if (status.ok()) {
+            // A probe without a key may well succeed while no key can be used.
+            if (ladder.key.has_value() && waiting_since_ != 0) waiting_since_ = 0;
+            return status;
+          }
           lease->Retire();
         }
       }
@@ -129,6 +133,12 @@ absl::Status Token::Climb(Ladder& ladder, const absl::Status& status, uint64_t g
   const RecoveryAction first = FirstStep(status);
   if (first == kNeverRetry) return status;
   if (first == kWaitForCapacity) {
+    if (IsOutOfPatience(MonotonicNow())) {
+      ladder.rung = kReinitialise;
+      ladder.missing = false;
+      const absl::Status recovered = Recover(ladder, kReinitialise, generation);
+      return absl::IsAborted(recovered) ? status : recovered;
+    }
     if (MonotonicNow() + kCapacityPause > ladder.deadline) return status;
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(kCapacityPause));
     --ladder.attempts;
@@ -147,12 +157,16 @@ absl::Status Token::Climb(Ladder& ladder, const absl::Status& status, uint64_t g
     ladder.rung = std::max(first, Next(ladder.rung));
   }
   ladder.missing = absl::IsNotFound(status);
+  if (ladder.missing && IsKnownToBeMissing(ladder)) return status;
   if (ladder.missing && ladder.rung > kLogin) ladder.rung = std::max(ladder.rung, kReinitialise);
   if (ladder.rung >= kRestartWorker) {
     ladder.rung = kRestartWorker;
     // What is not there is not there in a new process either.
     ladder.restart = !ladder.missing;
-    if (ladder.missing && ladder.key.has_value()) known_keys_.Remove(*ladder.key);
+    if (ladder.missing && ladder.key.has_value()) {
+      known_keys_.Remove(*ladder.key);
+      known_keys_.NoteMissing(*ladder.key, MonotonicNow());
+    }
     return status;
   }
   ladder.forget = ladder.rung == kFindAgain;
@@ -211,7 +225,24 @@ absl::Status Token::Recover(Ladder& ladder, RecoveryAction action, uint64_t gene
   return failure_;
 }
 
-bool Token::IsStillLoggedInLocked() {
+bool Token::IsKnownToBeMissing(const Ladder& ladder) const {
+  if (ladder.confirm || !ladder.key.has_value() ||
+      !known_keys_.IsMissing(*ladder.key, MonotonicNow())) {
+    return false;
+  }
+  ReaderLock lock(&gate_);
+  return attached_ != nullptr && IsStillLoggedInLocked();
+}
+
+bool Token::IsOutOfPatience(absl::Time now) {
+  int64_t since = 0;
+  if (waiting_since_.compare_exchange_strong(since, absl::ToUnixNanos(now))) return false;
+  if (now - absl::FromUnixNanos(since) < kCapacityPatience) return false;
+  // Of those that wait one begins anew.
+  return waiting_since_.compare_exchange_strong(since, absl::ToUnixNanos(now));
+}
+
+bool Token::IsStillLoggedInLocked() const {
   CK_SESSION_INFO info = {};
   if ((*module_)->C_GetSessionInfo(attached_->login_session(), &info) != CKR_OK) return false;
   return config_.pin_file.empty() || info.state == CKS_RO_USER_FUNCTIONS ||

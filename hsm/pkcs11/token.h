@@ -2,6 +2,7 @@
 #ifndef KEKD_HSM_PKCS11_TOKEN_H_
 #define KEKD_HSM_PKCS11_TOKEN_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -36,6 +37,9 @@ class Token final {
   static constexpr absl::Duration kRecoveryPause = absl::Milliseconds(100);
   // After one, if all that is wrong is that a key is not there which never was.
   static constexpr absl::Duration kMissingPause = absl::Seconds(1);
+  // So long the token may have no capacity (sessions, memory) for any request before C_Finalize
+  // frees what was leaked of it; once in so long.
+  static constexpr absl::Duration kCapacityPatience = absl::Seconds(5);
   // A process this young is not asked to be replaced: the next one would be no better.
   static constexpr absl::Duration kRestartAge = absl::Seconds(1);
 
@@ -56,6 +60,7 @@ class Token final {
     RecoveryAction rung = RecoveryAction::kNone;
     int attempts = 0;
     bool missing = false;  // the last step was taken because a key was not found
+    bool confirm = false;  // that a key is missing is never taken from memory
     bool forget = false;   // the handle of `key`, before the next try
     bool restart = false;
   };
@@ -73,7 +78,11 @@ class Token final {
   absl::Status AttachLocked(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
   // Whether all that is wrong is a key that is missing and that this process has never seen.
   bool IsUnknown(const Ladder& ladder) const;
-  bool IsStillLoggedInLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(gate_);
+  // Whether the key was looked for with all means lately, and with a login as there is now.
+  bool IsKnownToBeMissing(const Ladder& ladder) const;
+  bool IsStillLoggedInLocked() const ABSL_SHARED_LOCKS_REQUIRED(gate_);
+  // A request waits for capacity. Whether to begin anew instead: see kCapacityPatience.
+  bool IsOutOfPatience(absl::Time now);
 
   absl::Status Encrypt(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response);
   absl::Status Decrypt(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response);
@@ -89,8 +98,11 @@ class Token final {
   const RandomSource& random_;
   const absl::Time begin_;
   KnownKeys known_keys_;
+  // When a request was first told to wait, since one with a key succeeded or the last beginning
+  // anew; 0: none was. In nanoseconds as absl::ToUnixNanos.
+  std::atomic<int64_t> waiting_since_ = 0;
   // Shared by whoever uses the token, held alone by who recovers it.
-  SharedMutex gate_;
+  mutable SharedMutex gate_;
   UserLogin login_ ABSL_GUARDED_BY(gate_);
   std::unique_ptr<Module> module_ ABSL_GUARDED_BY(gate_);        // none until it could be loaded
   std::unique_ptr<Attachment> attached_ ABSL_GUARDED_BY(gate_);  // none while the token is away

@@ -208,6 +208,7 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
     return absl::FailedPreconditionError("a key without an id is not destroyed");
   }
   ladder.key = request.key.key;
+  ladder.confirm = true;
   int missed = 0;
   const auto destroy = [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     const Module& module = token.module();
@@ -237,7 +238,7 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
     if (missed > 1) return absl::OkStatus();
     if (MonotonicNow() + kRecoveryPause > ladder.deadline) return destroyed;
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(kRecoveryPause));
-    ladder = Ladder{.deadline = ladder.deadline, .key = ladder.key};
+    ladder = Ladder{.deadline = ladder.deadline, .key = ladder.key, .confirm = true};
     missed = 0;
   }
 }

@@ -231,6 +231,56 @@ TEST_F(RecoveryTest, AnErrorDoesNotPassForARefusalWhenAKeyIsTried) {
   EXPECT_EQ(Calls("C_GenerateKey") - before, 2u);
 }
 
+TEST_F(RecoveryTest, AKeyThatIsMissingForLongCostsTheOthersLittle) {
+  const KeyReference missing = {.key = {.label = "none", .id = "9"}};
+  const uint64_t before = Calls("C_Initialize");
+  const auto ask = [&] {
+    EXPECT_THAT(OfKey(WorkerVerb::kProbe, missing).status,
+                StatusIs(absl::StatusCode::kNotFound, _));
+    absl::SleepFor(absl::Milliseconds(10));
+  };
+  const absl::Time end = absl::Now() + absl::Seconds(20);
+  while (Calls("C_Initialize") - before < 2 && absl::Now() < end) ask();
+  // It was still missing twice: the pause is two seconds now.
+  const absl::Time begin = absl::Now();
+  while (absl::Now() < begin + absl::Milliseconds(1600)) {
+    ask();
+    if (absl::Now() < begin + absl::Milliseconds(1900)) {
+      EXPECT_EQ(Calls("C_Initialize") - before, 2u);
+    }
+  }
+  // One that appears is found without any recovery.
+  ASSERT_THAT(Generate("none", "9").status, IsOk());
+  EXPECT_THAT(OfKey(WorkerVerb::kProbe, missing).status, IsOk());
+}
+
+TEST_F(RecoveryTest, SessionsThatWereLeakedAreFreedInTheEnd) {
+  ExpectGood("before");
+  const absl::StatusOr<std::unique_ptr<Module>> module = Module::Load(config_.module_path, "");
+  ASSERT_THAT(module, IsOk());
+  const absl::StatusOr<TokenInfo> token = FindToken(**module, config_.token);
+  ASSERT_THAT(token, IsOk());
+  for (int i = 0; i < 4; ++i) {
+    CK_SESSION_HANDLE leaked = 0;
+    ASSERT_EQ((**module)->C_OpenSession(token->slot, CKF_SERIAL_SESSION, nullptr, nullptr, &leaked),
+              CKR_OK);
+  }
+  const uint64_t before = Calls("C_Initialize");
+  Order("max-sessions 3\nC_DecryptInit return CKR_SESSION_CLOSED");
+  const auto probe = [&] {
+    WorkerRequest request;
+    request.verb = WorkerVerb::kProbe;
+    request.key = key_;
+    return Ask(std::move(request), absl::Milliseconds(200)).status;
+  };
+  EXPECT_THAT(probe(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("SESSION_COUNT")));
+  const absl::Time end = absl::Now() + absl::Seconds(20);
+  while (!probe().ok() && absl::Now() < end) {
+  }
+  ExpectGood("freed");
+  EXPECT_EQ(Calls("C_Initialize") - before, 1u);
+}
+
 TEST_F(RecoveryTest, AsksForANewProcessWhenNothingHelps) {
   absl::SleepFor(Token::kRestartAge);
   Order("C_EncryptInit return CKR_DEVICE_ERROR always");
