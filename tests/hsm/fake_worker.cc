@@ -10,7 +10,7 @@
 // Of a key to be made, "-<version>" is taken off the label before. A key whose label begins with
 // "misnamed" is made with another id. A worker that finds a file "other-keys" in that folder when
 // it starts has other keys than those that did not: they do not decrypt each other's ciphertexts.
-// What is destroyed is written into the folder as "destroyed-<label>".
+// What is destroyed is written into the folder as "destroyed-<label>", unless nobody waits for it.
 //
 // Its ciphertexts are nonce || plaintext ^ 0x5a || tag, and the answer to kDescribe lists the open
 // descriptors and the environment.
@@ -149,7 +149,7 @@ WorkerResponse Behave(WorkerRequest& request) {
       response.reference.key.id = "another";
     }
   }
-  if (request.verb == WorkerVerb::kDestroy)
+  if (request.verb == WorkerVerb::kDestroy && request.timeout > absl::ZeroDuration())
     Touch(absl::StrCat("destroyed-", request.key.key.label));
   if (request.verb == WorkerVerb::kDescribe) response.token.mechanisms = OpenDescriptors();
   response.token.token.label = "fake";

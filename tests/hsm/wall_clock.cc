@@ -6,6 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
+
+#include "absl/time/clock.h"
 
 namespace {
 
@@ -21,7 +24,22 @@ extern "C" int clock_gettime(clockid_t clock, timespec* time) noexcept {
 
 namespace kekd::testing {
 
-WallClockStep::WallClockStep(absl::Duration step) { step_seconds = absl::ToInt64Seconds(step); }
-WallClockStep::~WallClockStep() { step_seconds = 0; }
+namespace {
+
+// absl::Now() may count processor cycles and look at the clock every few seconds only.
+void StepTo(int64_t seconds) {
+  step_seconds = seconds;
+  timespec time = {};
+  absl::Duration difference;
+  do {
+    if (::clock_gettime(CLOCK_REALTIME, &time) != 0) std::abort();
+    difference = absl::TimeFromTimespec(time) - absl::Now();
+  } while (absl::AbsDuration(difference) > absl::Minutes(1));
+}
+
+}  // namespace
+
+WallClockStep::WallClockStep(absl::Duration step) { StepTo(absl::ToInt64Seconds(step)); }
+WallClockStep::~WallClockStep() { StepTo(0); }
 
 }  // namespace kekd::testing

@@ -7,7 +7,8 @@
 namespace kekd::testing {
 
 // Steps the wall clock of this process, as NTP does, until it is destroyed. The executable's own
-// clock_gettime(2) makes that so; the monotonic clock goes on as it does.
+// clock_gettime(2) makes that so; the monotonic clock goes on as it does. absl::Now() may take
+// some seconds to see the step, which is waited for.
 class WallClockStep final {
  public:
   explicit WallClockStep(absl::Duration step);
