@@ -53,6 +53,7 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
   }
   auto found = std::make_shared<FoundKey>();
   KEKD_ASSIGN_OR_RETURN(found->token_key, FindSecretKey(module_, lease.session(), key.key));
+  found->nonces = known_keys_.Nonces(key.key);
   if (const std::optional<Canary> first = known_keys_.FirstCanary(key.key); first.has_value()) {
     found->canary = *first;
     KEKD_RETURN_IF_ERROR(CheckSame(key, *found, lease));
@@ -60,6 +61,9 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
     KEKD_ASSIGN_OR_RETURN(found->canary, SealCanary(found->token_key, key.iv, lease));
     // One that a broken token has sealed would make a good one suspect for ever.
     KEKD_RETURN_IF_ERROR(OpenCanary(*found, lease));
+    if (key.iv != GcmIv::kCaller) {
+      KEKD_RETURN_IF_ERROR(found->nonces->Note(found->canary.sealed, key.iv));
+    }
     known_keys_.KeepCanary(key.key, found->canary);
   }
   if (session_copy_) {
@@ -95,6 +99,15 @@ void Attachment::Forget(const KeySelector& key, const FoundKey* only) {
     keys_.erase(known);
   }
   if (found->copy != 0) module_->C_DestroyObject(login_session_, found->copy);
+}
+
+absl::StatusOr<std::string> Attachment::Seal(const FoundKey& found, GcmIv iv,
+                                             const SecretBytes& plaintext, ByteView associated_data,
+                                             SessionPool::Lease& lease) const {
+  KEKD_ASSIGN_OR_RETURN(std::string sealed, GcmSeal(module_, lease.session(), found.handle(), iv,
+                                                    random_, plaintext, associated_data));
+  if (iv != GcmIv::kCaller) KEKD_RETURN_IF_ERROR(found.nonces->Note(sealed, iv));
+  return sealed;
 }
 
 absl::StatusOr<Canary> Attachment::SealCanary(CK_OBJECT_HANDLE key, GcmIv iv,

@@ -26,6 +26,7 @@ struct FoundKey {
   CK_OBJECT_HANDLE token_key = 0;
   CK_OBJECT_HANDLE copy = 0;  // in the login session; 0 if there is none
   Canary canary;
+  std::shared_ptr<NonceHistory> nonces;  // of this process, not of this attachment
 
   CK_OBJECT_HANDLE handle() const { return copy != 0 ? copy : token_key; }
 };
@@ -52,6 +53,9 @@ class Attachment final {
   // Other errors as FindSecretKey and GcmSeal. May renew the lease.
   absl::StatusOr<std::shared_ptr<const FoundKey>> Find(const KeyReference& key,
                                                        SessionPool::Lease& lease);
+  // GcmSeal with the key, and with a nonce that is new: else Internal, where the token makes them.
+  absl::StatusOr<std::string> Seal(const FoundKey& found, GcmIv iv, const SecretBytes& plaintext,
+                                   ByteView associated_data, SessionPool::Lease& lease) const;
   // Forgets the handles of a key, and destroys its copy; those of `only`, if given: what another
   // thread has found meanwhile stays.
   void Forget(const KeySelector& key, const FoundKey* only = nullptr);

@@ -74,15 +74,18 @@ absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE sess
     return absl::UnavailableError(absl::StrCat("C_Encrypt gave ", size, " bytes instead of ",
                                                expected, " for ", input.size()));
   }
+  const auto is_zero = [](ByteView made) {
+    return std::all_of(made.begin(), made.end(), [](uint8_t b) { return b == 0; });
+  };
+  const absl::Status zero = absl::UnavailableError("C_Encrypt left the initialisation vector zero");
   if (appended) {
     const std::string appended_nonce =
         sealed.substr(kNonceBytes + size - kAppendedNonceBytes, kAppendedNonceBytes);
+    if (is_zero(AsBytes(appended_nonce))) return zero;
     return absl::StrCat(appended_nonce, sealed.substr(kNonceBytes, size - kAppendedNonceBytes));
   }
   // What is in the parameter now is what counts: a token may have replaced ours.
-  if (std::all_of(nonce.begin(), nonce.end(), [](uint8_t b) { return b == 0; })) {
-    return absl::UnavailableError("C_Encrypt left the initialisation vector zero");
-  }
+  if (is_zero(nonce)) return zero;
   std::copy(nonce.begin(), nonce.end(), bytes.begin());
   sealed.resize(kNonceBytes + size);
   return sealed;
@@ -118,6 +121,18 @@ absl::StatusOr<SecretBytes> GcmOpen(const Module& module, CK_SESSION_HANDLE sess
   return plaintext;
 }
 
+absl::Status NonceHistory::Note(absl::string_view sealed, GcmIv iv) {
+  const std::string nonce(sealed.substr(0, GcmNonceBytes(iv)));
+  MutexLock lock(&mu_);
+  if (nonce == first_ || std::find(last_.begin(), last_.end(), nonce) != last_.end()) {
+    return absl::InternalError("the token repeats its initialisation vector");
+  }
+  if (first_.empty()) first_ = nonce;
+  last_[next_] = nonce;
+  next_ = (next_ + 1) % kKept;
+  return absl::OkStatus();
+}
+
 namespace {
 
 constexpr absl::string_view kTrialData = "kekd/round-trip/1";
@@ -146,6 +161,8 @@ absl::Status Try(const Module& module, SessionPool::Lease& lease, CK_OBJECT_HAND
     return GcmSeal(module, lease.session(), key, iv, random, plaintext, data);
   };
   KEKD_ASSIGN_OR_RETURN(const std::string sealed, seal());
+  // A token may begin anew with each session.
+  KEKD_RETURN_IF_ERROR(lease.Renew());
   KEKD_ASSIGN_OR_RETURN(const std::string again, seal());
   const size_t nonce_size = GcmNonceBytes(iv);
   if (sealed.compare(0, nonce_size, again, 0, nonce_size) == 0) {

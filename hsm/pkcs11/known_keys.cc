@@ -50,6 +50,13 @@ std::optional<Canary> KnownKeys::FirstCanary(const KeySelector& key) const {
   return known->second.canary;
 }
 
+std::shared_ptr<NonceHistory> KnownKeys::Nonces(const KeySelector& key) {
+  MutexLock lock(&mu_);
+  std::shared_ptr<NonceHistory>& nonces = keys_[NameOf(key)].nonces;
+  if (nonces == nullptr) nonces = std::make_shared<NonceHistory>();
+  return nonces;
+}
+
 void KnownKeys::KeepCanary(const KeySelector& key, const Canary& canary) {
   MutexLock lock(&mu_);
   std::optional<Canary>& kept = keys_[NameOf(key)].canary;

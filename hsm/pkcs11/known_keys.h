@@ -3,6 +3,7 @@
 #define KEKD_HSM_PKCS11_KNOWN_KEYS_H_
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "base/mutex.h"
+#include "hsm/pkcs11/gcm.h"
 #include "hsm/token/key_reference.h"
 
 namespace kekd {
@@ -44,6 +46,8 @@ class KnownKeys final {
 
   // The canary of when the key was found for the first time in this process.
   std::optional<Canary> FirstCanary(const KeySelector& key) const;
+  // The nonces that the token made with the key, since it was found for the first time.
+  std::shared_ptr<NonceHistory> Nonces(const KeySelector& key);
   // Keeps `canary`, unless there is one already.
   void KeepCanary(const KeySelector& key, const Canary& canary);
 
@@ -52,6 +56,7 @@ class KnownKeys final {
   struct Entry {
     bool there = false;
     std::optional<Canary> canary = {};
+    std::shared_ptr<NonceHistory> nonces = {};
     absl::Duration pause = absl::ZeroDuration();  // the last one; 0: it is not missing
     absl::Time missing_until = absl::InfinitePast();
   };

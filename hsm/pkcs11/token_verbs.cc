@@ -91,9 +91,8 @@ absl::Status Token::Encrypt(const WorkerRequest& request, Ladder& ladder,
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
     ladder.found = key;
-    KEKD_ASSIGN_OR_RETURN(response.bytes,
-                          GcmSeal(token.module(), lease.session(), key->handle(), request.key.iv,
-                                  random_, request.secret, AsBytes(request.associated_data)));
+    KEKD_ASSIGN_OR_RETURN(response.bytes, token.Seal(*key, request.key.iv, request.secret,
+                                                     AsBytes(request.associated_data), lease));
     return absl::OkStatus();
   });
 }

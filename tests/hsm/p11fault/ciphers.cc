@@ -69,7 +69,9 @@ CK_RV InitWithTokenIv(const Orders& orders, CK_SESSION_HANDLE session, const Ses
   token_iv.append = orders.gcm_iv == GcmIv::kTokenAppended;
   token_iv.buffer = gcm.pIv;
   const size_t size = token_iv.append ? kLongIv : kShortIv;
-  if (getrandom(token_iv.iv.data(), size, 0) != static_cast<ssize_t>(size)) {
+  if (orders.gcm_iv_repeats) {
+    token_iv.iv.fill(0x42);
+  } else if (getrandom(token_iv.iv.data(), size, 0) != static_cast<ssize_t>(size)) {
     return CKR_RANDOM_NO_RNG;
   }
   gcm.pIv = token_iv.iv.data();

@@ -154,6 +154,7 @@ void ParseLine(Line& line, const std::string& text, Orders& orders) {
     } else if (!line.Take("caller")) {
       line.Fail("gcm-iv is 'caller', 'token' or 'token-appended'");
     }
+    orders.gcm_iv_repeats = line.Take("repeats");
   } else if (!ParseTokenFlag(line, orders)) {
     const std::string name = line.Next("the order");
     Order order;

@@ -49,6 +49,7 @@ struct Orders {
   bool max_sessions_told = true;
   std::vector<CK_MECHANISM_TYPE> masked;
   GcmIv gcm_iv = GcmIv::kCaller;
+  bool gcm_iv_repeats = false;
 
   bool IsMasked(CK_MECHANISM_TYPE mechanism) const;
 };

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "hsm/pkcs11/gcm.h"
 #include "tests/hsm/pkcs11/faulty_token.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
@@ -279,6 +280,73 @@ TEST_F(RecoveryTest, SessionsThatWereLeakedAreFreedInTheEnd) {
   }
   ExpectGood("freed");
   EXPECT_EQ(Calls("C_Initialize") - before, 1u);
+}
+
+TEST_F(RecoveryTest, ATokenThatRepeatsItsInitialisationVectorsSealsNothing) {
+  for (const char* const who : {"gcm-iv token", "gcm-iv token-appended"}) {
+    Order(who);
+    const std::string id = who;
+    const WorkerResponse made = Generate("cloud", id);
+    ASSERT_THAT(made.status, IsOk());
+    EXPECT_THAT(Encrypt(made.reference, "text").status, IsOk());
+    Order(absl::StrCat(who, " repeats"));
+    EXPECT_THAT(Encrypt(made.reference, "text").status, IsOk());  // it is new, once
+    for (int i = 0; i < 3; ++i) {
+      const WorkerResponse refused = Encrypt(made.reference, "text");
+      EXPECT_THAT(refused.status,
+                  StatusIs(absl::StatusCode::kInternal,
+                           HasSubstr("the token repeats its initialisation vector")));
+      EXPECT_EQ(refused.bytes, "");
+      EndModule();  // what is known of it outlives a recovery
+    }
+    EXPECT_FALSE(Generate("other", id + "2").status.ok());
+    Order(who);
+    EXPECT_THAT(Encrypt(made.reference, "text").status, IsOk());
+  }
+}
+
+TEST_F(RecoveryTest, WhatAnotherThreadHasFoundIsNotForgotten) {
+  const WorkerResponse made = Generate("copied", "5", true);
+  ASSERT_THAT(made.status, IsOk());
+  const absl::StatusOr<std::unique_ptr<Module>> module = Module::Load(config_.module_path, "");
+  ASSERT_THAT(module, IsOk());
+  const absl::StatusOr<TokenInfo> token = FindToken(**module, config_.token);
+  ASSERT_THAT(token, IsOk());
+  CK_SESSION_HANDLE session = 0;
+  ASSERT_EQ((**module)->C_OpenSession(token->slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session),
+            CKR_OK);
+  KnownKeys known_keys;
+  Attachment attachment(**module, *token, session, 2, true, RandomSource::System(), known_keys);
+  absl::StatusOr<SessionPool::Lease> lease = attachment.sessions().Acquire(absl::InfiniteFuture());
+  ASSERT_THAT(lease, IsOk());
+  const KeySelector& key = made.reference.key;
+  const auto first = attachment.Find(made.reference, *lease);
+  ASSERT_THAT(first, IsOk());
+  attachment.Forget(key, first->get());
+  const auto second = attachment.Find(made.reference, *lease);
+  ASSERT_THAT(second, IsOk());
+  EXPECT_NE(*first, *second);
+  EXPECT_NE((*second)->copy, 0u);
+  attachment.Forget(key, first->get());  // by a thread for which it failed too, but later
+  EXPECT_EQ(*attachment.Find(made.reference, *lease), *second);
+  EXPECT_THAT(attachment.OpenCanary(**second, *lease), IsOk());
+  attachment.Forget(key, second->get());
+  EXPECT_NE(*attachment.Find(made.reference, *lease), *second);
+}
+
+TEST(NonceHistoryTest, KnowsTheFirstAndTheLast) {
+  NonceHistory history;
+  const auto note = [&](size_t n) {
+    std::string sealed(12 + 16 + 1, static_cast<char>(n));
+    return history.Note(sealed, GcmIv::kToken);
+  };
+  for (size_t n = 0; n < NonceHistory::kKept + 2; ++n) {
+    EXPECT_THAT(note(n), IsOk()) << n;
+    EXPECT_THAT(note(n), StatusIs(absl::StatusCode::kInternal, _)) << n;
+    EXPECT_THAT(note(0), StatusIs(absl::StatusCode::kInternal, _)) << n;
+  }
+  EXPECT_THAT(note(2), StatusIs(absl::StatusCode::kInternal, _));
+  EXPECT_THAT(note(1), IsOk());  // too long ago
 }
 
 TEST_F(RecoveryTest, AsksForANewProcessWhenNothingHelps) {
