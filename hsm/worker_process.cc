@@ -292,6 +292,7 @@ absl::StatusOr<WorkerResponse> WorkerProcess::Call(WorkerRequest& request, absl:
   // It hangs by the time that it may take itself, not by the time that it waited for its turn.
   KEKD_ASSIGN_OR_RETURN(Lease lease, Acquire(request.verb, deadline));
   const absl::Time now = MonotonicNow();
+  if (now >= deadline) return absl::DeadlineExceededError("too late to ask the HSM worker");
   const absl::Time hang_at =
       MayTakeLong(request.verb) ? std::max(deadline, now + call_timeout_) : now + call_timeout_;
   request.timeout = std::max(std::min(deadline, hang_at) - now, absl::ZeroDuration());
