@@ -232,6 +232,19 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     return MaterialOf(std::move(reference), spec);
   }
 
+  bool IsSameKey(const KeyMaterial& a, const KeyMaterial& b) const override {
+    const absl::StatusOr<KeyReference> one = KeyReference::Parse(a.key_reference);
+    const absl::StatusOr<KeyReference> other = KeyReference::Parse(b.key_reference);
+    if (!one.ok() || !other.ok()) return a.key_reference == b.key_reference;
+    // Which version it is of and how it is used makes no other key of it.
+    const auto may_be = [](absl::string_view x, absl::string_view y) {
+      return x.empty() || y.empty() || x == y;
+    };
+    return may_be(one->key.label, other->key.label) && may_be(one->key.id, other->key.id) &&
+           may_be(one->token.label, other->token.label) &&
+           may_be(one->token.serial, other->token.serial);
+  }
+
  private:
   static absl::Status CheckToken(const TokenSelector& meant, const TokenSelector& is) {
     const auto differs = [](absl::string_view a, absl::string_view b) {

@@ -51,6 +51,9 @@ class KeyAdopter {
   // kind, or one that could leave the device unless `allow_extractable`.
   virtual absl::StatusOr<KeyMaterial> AdoptKey(const KeySpec& spec, absl::string_view reference,
                                                bool allow_extractable, absl::Time deadline) = 0;
+  // Whether two materials of this type of backend, made for any specs, may be of one and the same
+  // key. Asks nobody: in doubt they may.
+  virtual bool IsSameKey(const KeyMaterial& a, const KeyMaterial& b) const = 0;
 };
 
 // KeyBackend is a place where keys are kept: software, a PKCS#11 token, a cloud KMS. Thread-safe.

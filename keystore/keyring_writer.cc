@@ -53,7 +53,8 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> KeyringWriter::Create(Options opt
                                                                      absl::Time deadline) {
   KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const Keyring> keyring, options.store->Load());
   std::shared_ptr<const OpenKeyring> opened =
-      OpenKeyring::Open(std::move(keyring), *options.backends, nullptr, deadline);
+      OpenKeyring::Open(std::move(keyring), *options.backends, nullptr,
+                        std::min(deadline, absl::Now() + options.open_timeout));
   std::unique_ptr<KeyringWriter> writer(new KeyringWriter(std::move(options), std::move(opened)));
   writer->RefreshBackups();
   return writer;
@@ -198,9 +199,10 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithAdoptedLocked(const Key
       KeyVersion adopted,
       AdoptKeyVersion({ring.identity(), number}, *backend, adopt.reference, adopt.allow_extractable,
                       *options_.random, options_.clock->Now(), deadline));
+  const KeyAdopter& adopter = *backend->adopter();  // it has adopted one
   for (const KeyVersion& version : ring.versions()) {
     if (version.backend == adopted.backend &&
-        version.material.key_reference == adopted.material.key_reference) {
+        adopter.IsSameKey(version.material, adopted.material)) {
       // Else the end of the one would be the end of the other.
       return absl::FailedPreconditionError(
           absl::StrCat("this is the key of key version ", version.number, " already"));

@@ -30,18 +30,25 @@ namespace kekd {
 // transition at a time.
 class KeyringWriter final {
  public:
+  // What a change waits at most for the keys of other versions that could not be opened yet.
+  static constexpr absl::Duration kReopenTimeout = absl::Seconds(3);
+
   struct Options {
     std::shared_ptr<KeyringStore> store;
     std::shared_ptr<const BackendSet> backends;
     const RandomSource* random = nullptr;  // outlives the writer
     const Clock* clock = nullptr;          // outlives the writer
+    // What Create waits at most for keys on devices, from when the ring is loaded. Who serves the
+    // ring takes kReopenTimeout: a device that is silent must not keep the other keys from being
+    // served, and Reopen opens its keys later.
+    absl::Duration open_timeout = absl::InfiniteDuration();
   };
   struct Applied {
     std::shared_ptr<const OpenKeyring> keyring;  // with the change in it
     uint32_t version = 0;                        // the key version made or changed, or 0
   };
 
-  // Loads the ring and opens its keys.
+  // Loads the ring and opens its keys; one that can't be opened in time is without its key.
   static absl::StatusOr<std::unique_ptr<KeyringWriter>> Create(Options options,
                                                                absl::Time deadline);
 
@@ -116,8 +123,6 @@ class KeyringWriter final {
   Mutex mu_;
   mutable Mutex backups_mu_;
   absl::StatusOr<std::vector<BackupLogEntry>> backups_ ABSL_GUARDED_BY(backups_mu_);
-  // What a change waits at most for the keys of other versions that could not be opened yet.
-  static constexpr absl::Duration kReopenTimeout = absl::Seconds(3);
   // Whether what is served came from a commit that failed after it had taken place.
   bool unconfirmed_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<LastChange> last_change_ ABSL_GUARDED_BY(mu_);

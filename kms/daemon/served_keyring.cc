@@ -23,7 +23,8 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
                                                                    ListenerSource& listeners,
                                                                    absl::Time deadline) {
   std::unique_ptr<ServedKeyring> served(new ServedKeyring(fs, keyring));
-  KEKD_ASSIGN_OR_RETURN(served->writer_, OpenForWriting(fs, config, keyring, deadline));
+  KEKD_ASSIGN_OR_RETURN(served->writer_, OpenForWriting(fs, config, keyring, deadline,
+                                                        KeyringWriter::kReopenTimeout));
   const std::shared_ptr<const OpenKeyring> opened = served->writer_->current()->Get();
   served->health_ = std::make_shared<KeyringHealth>();
   served->monitor_ = std::make_unique<HealthMonitor>(

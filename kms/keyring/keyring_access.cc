@@ -108,7 +108,8 @@ absl::Status CheckName(const RingIdentity& identity, const KeyringConfig& config
 
 absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, const Config& config,
                                                               const KeyringConfig& keyring,
-                                                              absl::Time deadline) {
+                                                              absl::Time deadline,
+                                                              absl::Duration open_timeout) {
   KEKD_ASSIGN_OR_RETURN(std::shared_ptr<FileKeyringStore> store,
                         FileKeyringStore::Open(StoreOptions(fs, config, keyring),
                                                FileKeyringStore::Access::kExclusive));
@@ -118,7 +119,8 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, co
                         KeyringWriter::Create({.store = std::move(store),
                                                .backends = std::move(backends),
                                                .random = &RandomSource::System(),
-                                               .clock = &Clock::System()},
+                                               .clock = &Clock::System(),
+                                               .open_timeout = open_timeout},
                                               deadline));
   KEKD_RETURN_IF_ERROR(CheckName(writer->current()->Get()->keyring().identity(), keyring));
   return writer;

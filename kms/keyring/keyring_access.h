@@ -59,10 +59,11 @@ inline absl::Status CheckName(const Keyring& keyring, const KeyringConfig& confi
   return CheckName(keyring.identity(), config);
 }
 
-// Opens the keyring for writing (Unavailable if another process has it) with all its keys.
-absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(FileSystem& fs, const Config& config,
-                                                              const KeyringConfig& keyring,
-                                                              absl::Time deadline);
+// Opens the keyring for writing (Unavailable if another process has it) with all its keys, for
+// those on devices until the deadline and no longer than KeyringWriter::Options::open_timeout.
+absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenForWriting(
+    FileSystem& fs, const Config& config, const KeyringConfig& keyring, absl::Time deadline,
+    absl::Duration open_timeout = absl::InfiniteDuration());
 
 }  // namespace kekd
 

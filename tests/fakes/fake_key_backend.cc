@@ -19,6 +19,13 @@ absl::StatusOr<std::shared_ptr<const Aead>> NewAead(const RandomSource& random) 
   return CreateAead(Algorithm::kAes256Gcm, std::move(raw), random);
 }
 
+// An adopted key's reference says which version it was adopted for, as a token's does.
+constexpr absl::string_view kForVersion = "?for=";
+
+std::string NameOf(absl::string_view reference) {
+  return std::string(reference.substr(0, reference.find(kForVersion)));
+}
+
 KeyMaterial MaterialOf(std::string reference) {
   KeyMaterial material;
   material.custody = Custody::kDevice;
@@ -77,6 +84,7 @@ struct FakeKeyBackend::Script {
     {
       MutexLock lock(&mu);
       ++counts[call];
+      deadlines[call] = deadline;
       std::deque<Step>& steps = queues[call];
       if (!steps.empty()) {
         step = std::move(steps.front());
@@ -99,6 +107,7 @@ struct FakeKeyBackend::Script {
   mutable Mutex mu;
   std::map<Call, std::deque<Step>> queues ABSL_GUARDED_BY(mu);
   std::map<Call, int> counts ABSL_GUARDED_BY(mu);
+  std::map<Call, absl::Time> deadlines ABSL_GUARDED_BY(mu);
 };
 
 class FakeKeyBackend::Key final : public BackendKey {
@@ -172,6 +181,12 @@ int FakeKeyBackend::CallCount(Call call) const {
   return found == script_->counts.end() ? 0 : found->second;
 }
 
+absl::Time FakeKeyBackend::LastDeadline(Call call) const {
+  MutexLock lock(&script_->mu);
+  const auto found = script_->deadlines.find(call);
+  return found == script_->deadlines.end() ? absl::InfiniteFuture() : found->second;
+}
+
 void FakeKeyBackend::SetMayBlock(bool may_block) { script_->may_block = may_block; }
 
 int FakeKeyBackend::KeyCount() const { return device_->Count(); }
@@ -191,7 +206,7 @@ absl::StatusOr<KeyMaterial> FakeKeyBackend::GenerateKey(const KeySpec& spec, abs
   return MaterialOf(device_->Add({.spec = spec, .aead = std::move(aead)}));
 }
 
-absl::StatusOr<KeyMaterial> FakeKeyBackend::AdoptKey(const KeySpec& /*spec*/,
+absl::StatusOr<KeyMaterial> FakeKeyBackend::AdoptKey(const KeySpec& spec,
                                                      absl::string_view reference,
                                                      bool allow_extractable, absl::Time deadline) {
   KEKD_RETURN_IF_ERROR(script_->Begin(Call::kAdoptKey, deadline).status());
@@ -200,25 +215,35 @@ absl::StatusOr<KeyMaterial> FakeKeyBackend::AdoptKey(const KeySpec& /*spec*/,
   if (key->extractable && !allow_extractable) {
     return absl::FailedPreconditionError(absl::StrCat(reference, " could leave the device"));
   }
-  return MaterialOf(std::string(reference));
+  return MaterialOf(absl::StrCat(reference, kForVersion, spec.version));
+}
+
+bool FakeKeyBackend::IsSameKey(const KeyMaterial& a, const KeyMaterial& b) const {
+  return NameOf(a.key_reference) == NameOf(b.key_reference);
 }
 
 absl::StatusOr<std::shared_ptr<const BackendKey>> FakeKeyBackend::OpenKey(
     const KeySpec& spec, const KeyMaterial& material, absl::Time deadline) {
   KEKD_RETURN_IF_ERROR(script_->Begin(Call::kOpenKey, deadline).status());
-  const std::optional<Device::StoredKey> key = device_->Find(material.key_reference);
+  const std::string name = NameOf(material.key_reference);
+  const std::optional<Device::StoredKey> key = device_->Find(name);
   if (!key) return absl::NotFoundError(absl::StrCat(material.key_reference, " is not there"));
   if (key->spec && (!(key->spec->ring == spec.ring) || key->spec->version != spec.version)) {
     return absl::DataLossError(
         absl::StrCat(material.key_reference, " was made for another key version"));
   }
-  return std::make_shared<const Key>(device_, script_, material.key_reference);
+  if (name != material.key_reference &&
+      material.key_reference != absl::StrCat(name, kForVersion, spec.version)) {
+    return absl::DataLossError(
+        absl::StrCat(material.key_reference, " was adopted for another key version"));
+  }
+  return std::make_shared<const Key>(device_, script_, name);
 }
 
 absl::Status FakeKeyBackend::DestroyKey(const KeySpec& /*spec*/, const KeyMaterial& material,
                                         absl::Time deadline) {
   KEKD_RETURN_IF_ERROR(script_->Begin(Call::kDestroyKey, deadline).status());
-  device_->Remove(material.key_reference);
+  device_->Remove(NameOf(material.key_reference));
   return absl::OkStatus();
 }
 

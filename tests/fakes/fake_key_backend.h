@@ -43,6 +43,8 @@ class FakeKeyBackend final : public KeyBackend, public KeyAdopter {
   void QueueWrongPlaintext();
   // How often a call was made, failed ones too.
   int CallCount(Call call) const;
+  // The deadline of the last call of this kind; InfiniteFuture() if there was none.
+  absl::Time LastDeadline(Call call) const;
   // Whether the keys say that they may block. False until it is called: the test's own thread is
   // fit for what a test does in an action.
   void SetMayBlock(bool may_block);
@@ -62,6 +64,7 @@ class FakeKeyBackend final : public KeyBackend, public KeyAdopter {
   KeyAdopter* adopter() override { return this; }
   absl::StatusOr<KeyMaterial> AdoptKey(const KeySpec& spec, absl::string_view reference,
                                        bool allow_extractable, absl::Time deadline) override;
+  bool IsSameKey(const KeyMaterial& a, const KeyMaterial& b) const override;
 
  private:
   class Key;

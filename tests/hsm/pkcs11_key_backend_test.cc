@@ -147,6 +147,22 @@ TEST_F(Pkcs11KeyBackendTest, AdoptsByUriOfTheKeyAndOfThisToken) {
       StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_F(Pkcs11KeyBackendTest, KnowsAKeyAgainThatIsAdoptedForAnotherVersion) {
+  const std::unique_ptr<KeyBackend> backend = Backend();
+  const auto adopt = [&](uint32_t version, const char* uri) {
+    return *backend->adopter()->AdoptKey(SpecOf(version), uri, false, FakeToken::Later());
+  };
+  const KeyMaterial one = adopt(3, "pkcs11:object=old;id=%01");
+  EXPECT_NE(one.key_reference, adopt(4, "pkcs11:object=old;id=%01").key_reference);
+  for (const char* same : {"pkcs11:object=old;id=%01", "pkcs11:object=old", "pkcs11:id=%01"}) {
+    EXPECT_TRUE(backend->adopter()->IsSameKey(one, adopt(4, same))) << same;
+  }
+  for (const char* other :
+       {"pkcs11:object=old;id=%02", "pkcs11:object=new;id=%01", "pkcs11:id=%02"}) {
+    EXPECT_FALSE(backend->adopter()->IsSameKey(one, adopt(4, other))) << other;
+  }
+}
+
 TEST_F(Pkcs11KeyBackendTest, DescribesItsTokenAndModule) {
   WorkerProcess::Options options = token_.Options();
   options.config.token.label = "my token";

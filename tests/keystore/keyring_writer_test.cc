@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "tests/fakes/fake_key_backend.h"
 #include "tests/fakes/fault_injecting_file_system.h"
 #include "tests/keystore/test_ring.h"
@@ -34,13 +35,14 @@ class KeyringWriterTest : public ::testing::Test {
     KEKD_ASSERT_OK(ring_.Create());
     OpenWriter();
   }
-  void OpenWriter() {
+  void OpenWriter(absl::Duration open_timeout = absl::InfiniteDuration()) {
     writer_.reset();  // lets the lock go
     KEKD_ASSERT_OK_AND_ASSIGN(std::unique_ptr<FileKeyringStore> store,
                               ring_.Open(FileKeyringStore::Access::kExclusive, fs_));
     auto fake = std::make_unique<FakeKeyBackend>(device_);
     fake_ = fake.get();
-    KEKD_ASSERT_OK_AND_ASSIGN(writer_, ring_.OpenWriter(std::move(store), std::move(fake)));
+    KEKD_ASSERT_OK_AND_ASSIGN(writer_,
+                              ring_.OpenWriter(std::move(store), std::move(fake), open_timeout));
   }
   absl::StatusOr<KeyringWriter::Applied> Apply(const Transition& transition, uint64_t expected,
                                                uint8_t request) {
@@ -235,12 +237,21 @@ TEST_F(KeyringWriterTest, AdoptsAKeyAsItIs) {
   KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied adopted,
                             Apply(AdoptKey{.backend = "fake", .reference = reference}, 1, 1));
   EXPECT_EQ(adopted.version, 2u);
-  EXPECT_EQ(Stored()->Find(2)->material.key_reference, reference);
+  EXPECT_EQ(Stored()->Find(2)->material.key_reference, reference + "?for=2");
   EXPECT_EQ(Served().Find(2)->state, KeyState::kPreActivation);
   EXPECT_EQ(fake_->CallCount(Call::kGenerateKey), 0);
   KEKD_EXPECT_OK(Apply(PromoteVersion{2}, 2, 2));
   EXPECT_THAT(Apply(AdoptKey{.backend = "fake", .reference = reference}, 3, 3),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("key version 2 already")));
+}
+
+TEST_F(KeyringWriterTest, WaitsNotLongForDevicesIfItsOwnerDoesNot) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{"fake"}, 1, 1));
+  OpenWriter();
+  EXPECT_EQ(fake_->LastDeadline(Call::kOpenKey), absl::InfiniteFuture());
+  OpenWriter(KeyringWriter::kReopenTimeout);
+  EXPECT_EQ(fake_->CallCount(Call::kOpenKey), 1);
+  EXPECT_LT(fake_->LastDeadline(Call::kOpenKey), absl::Now() + absl::Seconds(4));
 }
 
 TEST_F(KeyringWriterTest, AdoptsNothingThatIsNotFit) {

@@ -101,7 +101,8 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> TestRing::Open(FileKeyringStor
 }
 
 absl::StatusOr<std::unique_ptr<KeyringWriter>> TestRing::OpenWriter(
-    std::unique_ptr<FileKeyringStore> store, std::unique_ptr<FakeKeyBackend> fake) {
+    std::unique_ptr<FileKeyringStore> store, std::unique_ptr<FakeKeyBackend> fake,
+    absl::Duration open_timeout) {
   auto backends = std::make_shared<BackendSet>();
   backends->Add(CreateSoftwareKeyBackend(store->ring_key(), RandomSource::System()));
   if (fake != nullptr) backends->Add(std::move(fake));
@@ -110,6 +111,7 @@ absl::StatusOr<std::unique_ptr<KeyringWriter>> TestRing::OpenWriter(
   options.backends = std::move(backends);
   options.random = &RandomSource::System();
   options.clock = &clock_;
+  options.open_timeout = open_timeout;
   return KeyringWriter::Create(std::move(options), absl::InfiniteFuture());
 }
 
