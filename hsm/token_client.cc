@@ -1,6 +1,7 @@
 #include "hsm/token_client.h"
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -46,7 +47,11 @@ void TokenClient::SpaceLocked() {
 void TokenClient::BuryLocked() {
   stats_.last_end = worker_->end();
   stats_.pid = 0;
-  LogWarning("HSM worker ended", {{"pid", worker_->pid()}, {"why", stats_.last_end}});
+  if (const std::optional<uint64_t> suppressed = end_log_.Admit()) {
+    LogWarning(
+        "HSM worker ended",
+        {{"pid", worker_->pid()}, {"why", stats_.last_end}, {"not_logged_before", *suppressed}});
+  }
   if (useful_) {
     pause_ = absl::ZeroDuration();
     next_start_ = absl::InfinitePast();
@@ -92,12 +97,13 @@ void TokenClient::RunStart() {
   // One that the kernel can't end yet takes its time; the next one needs nothing of it.
   dead.clear();
   if (started.ok()) {
-    LogInfo("HSM worker started",
-            {{"pid", (*worker)->pid()},
-             {"token", (*worker)->token().token.label},
-             {"status", (*worker)->start_status().ok()
-                            ? std::string("ok")
-                            : std::string((*worker)->start_status().message())}});
+    if (const std::optional<uint64_t> suppressed = start_log_.Admit()) {
+      const absl::Status& status = (*worker)->start_status();
+      LogInfo("HSM worker started", {{"pid", (*worker)->pid()},
+                                     {"token", (*worker)->token().token.label},
+                                     {"status", status.ok() ? "ok" : status.message()},
+                                     {"not_logged_before", *suppressed}});
+    }
   }
   MutexLock lock(&mu_);
   last_start_failed_ = !started.ok();
@@ -105,7 +111,10 @@ void TokenClient::RunStart() {
   if (started.ok()) {
     stats_.pid = worker_->pid();
   } else {
-    LogWarning("HSM worker did not start", {{"why", started.message()}});
+    if (const std::optional<uint64_t> suppressed = failed_start_log_.Admit()) {
+      LogWarning("HSM worker did not start",
+                 {{"why", started.message()}, {"not_logged_before", *suppressed}});
+    }
     if (worker_ != nullptr) {
       stats_.last_end = worker_->end();
       dead_.push_back(std::move(worker_));

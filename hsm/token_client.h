@@ -3,6 +3,7 @@
 #define KEKD_HSM_TOKEN_CLIENT_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/log_throttle.h"
 #include "base/mutex.h"
 #include "hsm/worker_process.h"
 
@@ -82,7 +84,13 @@ class TokenClient final {
   void SpaceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunStart();
 
+  // A token that is away for a day must not fill the disk.
+  static constexpr std::chrono::seconds kLogInterval{30};
+
   const WorkerProcess::Options options_;
+  LogThrottle start_log_{kLogInterval};
+  LogThrottle failed_start_log_{kLogInterval};
+  LogThrottle end_log_{kLogInterval};
   mutable Mutex mu_;
   CondVar changed_;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;

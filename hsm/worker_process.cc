@@ -126,7 +126,11 @@ struct WorkerProcess::Lease {
 };
 
 void WorkerProcess::State::KillLocked(absl::string_view why) {
-  if (!reaped) ::kill(pid, SIGKILL);
+  // The group too: what a module has started in it may hold the token, or our sockets.
+  if (!reaped) {
+    ::kill(pid, SIGKILL);
+    ::kill(-pid, SIGKILL);
+  }
   // Those that wait for an answer wake up; the descriptors stay until nobody can hold one.
   for (const Channel& channel : channels) ::shutdown(channel.fd.get(), SHUT_RDWR);
   if (alive) end = std::string(why);
@@ -160,6 +164,7 @@ void WorkerProcess::State::Reap(const std::shared_ptr<State>& state) {
   } while (waited != 0 && errno == EINTR);
   MutexLock lock(&state->mu);
   const std::string why = waited == 0 ? EndText(info) : "it ended";
+  ::kill(-state->pid, SIGKILL);  // while the number is still its own
   while (::waitpid(state->pid, nullptr, 0) < 0 && errno == EINTR) {
   }
   state->reaped = true;
@@ -174,7 +179,11 @@ absl::StatusOr<std::shared_ptr<WorkerProcess>> WorkerProcess::Spawn(const Option
     return absl::InvalidArgumentError(
         absl::StrCat("an HSM worker has 1 to ", kMaxChannels, " channels"));
   }
-  KEKD_ASSIGN_OR_RETURN(SpawnedWorker spawned, SpawnWorker(options.program, options.channels));
+  std::string program = options.program;
+  if (program.empty()) {
+    KEKD_ASSIGN_OR_RETURN(program, FindWorkerProgram());
+  }
+  KEKD_ASSIGN_OR_RETURN(SpawnedWorker spawned, SpawnWorker(program, options.channels));
   auto state = std::make_shared<State>();
   state->pid = spawned.pid;
   {

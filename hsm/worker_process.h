@@ -24,7 +24,8 @@ namespace kekd {
 class WorkerProcess final {
  public:
   struct Options {
-    std::string program;  // absolute path of kekd-hsm-worker
+    // Absolute path of kekd-hsm-worker; empty: what FindWorkerProgram() finds, at every start anew.
+    std::string program;
     WorkerConfig config;
     uint32_t channels = 4;  // 1 to kMaxChannels
     // An Encrypt, Decrypt or Probe that was not answered within this time hangs: the worker is
@@ -35,8 +36,8 @@ class WorkerProcess final {
     absl::Duration start_timeout = absl::Seconds(30);
   };
 
-  // Spawns it, nothing more. InvalidArgument for options that make no sense, Unavailable if it
-  // can't be spawned.
+  // Spawns it, nothing more. InvalidArgument for options that make no sense, NotFound if
+  // FindWorkerProgram() finds none, Unavailable if it can't be spawned.
   static absl::StatusOr<std::shared_ptr<WorkerProcess>> Spawn(const Options& options);
   // Sends the configuration, to be called once before the first Call. The token may be away: then
   // the worker lives, and `start_status()` says what is wrong. Unavailable if the worker ends, was
@@ -62,7 +63,8 @@ class WorkerProcess final {
   // answered within 2s"; empty while it lives.
   std::string end() const;
   pid_t pid() const { return pid_; }
-  // Ends it. The calls that wait fail. More than once is fine; the first reason is kept.
+  // Ends it and what the module has started in its process group. The calls that wait fail. More
+  // than once is fine; the first reason is kept.
   void Kill(absl::string_view why);
 
   // Of Configure.

@@ -19,7 +19,7 @@ absl::StatusOr<std::shared_ptr<TokenClient>> MakeTokenClient(FileSystem& fs, con
   }
   const Pkcs11Config& token = *keyring.pkcs11;
   WorkerProcess::Options options;
-  KEKD_ASSIGN_OR_RETURN(options.program, FindWorkerProgram());
+  // The program is looked for at each start: if it is not installed, only the token's keys fail.
   options.channels = token.sessions;
   options.call_timeout = token.call_timeout;
   options.config = {.module_path = token.uri.module_path,

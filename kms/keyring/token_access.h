@@ -12,7 +12,7 @@
 namespace kekd {
 
 // The client of the keyring's token; no worker is started before its first call.
-// FailedPrecondition if the configuration names no token or kekd-hsm-worker is not installed.
+// FailedPrecondition if the configuration names no token.
 absl::StatusOr<std::shared_ptr<TokenClient>> MakeTokenClient(FileSystem& fs, const Config& config,
                                                              const KeyringConfig& keyring);
 

@@ -7,6 +7,8 @@
 // answers), "restart", "flood" (a length of 4 GiB), "away". "<fault>-once" is done by one worker
 // only of those that share a pin_log_directory; it then acts as if it had no label.
 //
+// "child" starts a process and names it in that folder, as the file "child-<pid>".
+//
 // Of a key to be made, "-<version>" is taken off the label before. A key whose label begins with
 // "misnamed" is made with another id. A worker that finds a file "other-keys" in that folder when
 // it starts has other keys than those that did not: they do not decrypt each other's ciphertexts.
@@ -67,6 +69,20 @@ std::string FaultOf(absl::string_view label) {
   return fault;
 }
 
+void Touch(const std::string& name) {
+  const UniqueFd made(
+      ::open(absl::StrCat(state_folder, "/", name).c_str(), O_CREAT | O_WRONLY, 0600));
+}
+
+// One that lives on without the worker, for a minute.
+void StartChild() {
+  const pid_t child = ::fork();
+  if (child > 0) Touch(absl::StrCat("child-", child));
+  if (child != 0) return;
+  ::alarm(60);
+  while (true) ::pause();
+}
+
 // Whether the request was dealt with.
 bool Misbehave(int fd, WorkerVerb verb, absl::string_view fault) {
   if (fault == "crash") {
@@ -81,6 +97,7 @@ bool Misbehave(int fd, WorkerVerb verb, absl::string_view fault) {
     std::printf("a module prints to stdout\n");
     std::fflush(stdout);
   }
+  if (fault == "child") StartChild();
   if (fault == "twice") Answer(fd, verb, {});
   if (fault == "garbage") SendRaw(fd, absl::string_view("\0\0\0\4\0\0\0\0\1\0junk", 12));
   if (fault == "half") SendRaw(fd, absl::string_view("\0\0\0\4\0\0\0\0\1", 9));
@@ -110,11 +127,6 @@ std::vector<std::string> OpenDescriptors() {
   }
   for (char** variable = environ; *variable != nullptr; ++variable) open.emplace_back(*variable);
   return open;
-}
-
-void Touch(const std::string& name) {
-  const UniqueFd made(
-      ::open(absl::StrCat(state_folder, "/", name).c_str(), O_CREAT | O_WRONLY, 0600));
 }
 
 WorkerResponse Behave(WorkerRequest& request) {

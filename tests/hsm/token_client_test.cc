@@ -10,10 +10,13 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
 #include <set>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/monotonic.h"
 #include "hsm/worker_spawn.h"
@@ -39,6 +42,13 @@ size_t OpenDescriptors() {
   while (::readdir(folder) != nullptr) ++open;
   ::closedir(folder);
   return open;
+}
+
+// Running, not only still in the table of processes.
+bool IsRunning(pid_t pid) {
+  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
+  std::string number, name, state;
+  return (stat >> number >> name >> state) && state != "Z" && state != "X";
 }
 
 class TokenClientTest : public ::testing::Test {
@@ -208,6 +218,54 @@ TEST_F(TokenClientTest, AProgramThatIsNotThereIsAnError) {
   EXPECT_THAT(FakeToken::Encrypt(client, ""), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_THAT(std::string(FakeToken::Encrypt(client, "").status().message()),
               HasSubstr("/nonexistent/kekd-hsm-worker"));
+}
+
+TEST_F(TokenClientTest, AProgramThatIsNotNamedIsLookedForAtEachStart) {
+  WorkerProcess::Options options = token_.Options();
+  options.program.clear();
+  const absl::StatusOr<std::string> found = FindWorkerProgram();
+  TokenClient client(options);
+  const absl::Status status = FakeToken::Encrypt(client, "").status();
+  EXPECT_FALSE(status.ok());  // the real one has no module here
+  if (found.ok()) {
+    EXPECT_EQ(client.starts(), 1u);
+  } else {
+    EXPECT_EQ(status, absl::UnavailableError(found.status().message()));
+  }
+}
+
+TEST_F(TokenClientTest, WhatAModuleHasStartedEndsWithItsWorker) {
+  for (const bool killed_by_kekd : {true, false}) {
+    SCOPED_TRACE(killed_by_kekd);
+    const FakeToken token;
+    TokenClient client(token.Options());
+    KEKD_ASSERT_OK(FakeToken::Encrypt(client, "child"));
+    pid_t child = 0;
+    DIR* folder = ::opendir(token.folder().c_str());
+    while (const dirent* entry = ::readdir(folder)) {
+      const absl::string_view name = entry->d_name;
+      if (absl::StartsWith(name, "child-")) {
+        ASSERT_TRUE(absl::SimpleAtoi(name.substr(6), &child));
+      }
+    }
+    ::closedir(folder);
+    ASSERT_GT(child, 0);
+    EXPECT_TRUE(IsRunning(child));
+    EXPECT_FALSE(FakeToken::Encrypt(client, killed_by_kekd ? "garbage" : "crash").ok());
+    const absl::Time end = absl::Now() + kNotHung;
+    while (IsRunning(child) && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_FALSE(IsRunning(child));
+  }
+}
+
+TEST_F(TokenClientTest, DoesNotFillTheLogWithAWorkerThatDoesNotStart) {
+  TokenClient client(token_.Options("exit"));
+  ::testing::internal::CaptureStderr();
+  while (client.starts() < 4) EXPECT_FALSE(FakeToken::Encrypt(client, "").ok());
+  const std::string log = ::testing::internal::GetCapturedStderr();
+  const size_t first = log.find("warning HSM worker did not start");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(log.find("warning HSM worker did not start", first + 1), std::string::npos) << log;
 }
 
 TEST_F(TokenClientTest, AStartGoesOnBehindADeadlineThatIsShorter) {
