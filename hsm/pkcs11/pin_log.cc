@@ -60,10 +60,12 @@ std::string Encode(const std::vector<PinLog::Entry>& entries) {
   std::string text = "kekd-pin-log 2\n";
   for (const PinLog::Entry& entry : entries) {
     absl::StrAppend(
-        &text, absl::StrFormat(
-                   "inode %d modified_ns %d size %d outcome %s unanswered %d unclear %d\n",
-                   entry.pin.inode, entry.pin.modified_ns, entry.pin.size,
-                   kOutcomes[static_cast<size_t>(entry.outcome)], entry.unanswered, entry.unclear));
+        &text,
+        absl::StrFormat(
+            "inode %d modified_ns %d size %d outcome %s unanswered %d unclear %d worked %d\n",
+            entry.pin.inode, entry.pin.modified_ns, entry.pin.size,
+            kOutcomes[static_cast<size_t>(entry.outcome)], entry.unanswered, entry.unclear,
+            entry.has_worked ? 1 : 0));
   }
   absl::StrAppend(&text, absl::StrFormat("crc32 %08x\n", Checksum(text)));
   return text;
@@ -77,13 +79,15 @@ std::optional<std::vector<PinLog::Entry>> Decode(const std::string& text) {
     PinLog::Entry entry;
     PinVersion& pin = entry.pin;
     char outcome[8] = "";
+    int has_worked = 0;
     if (sscanf(lines[i].c_str(),
                "inode %" SCNu64 " modified_ns %" SCNd64 " size %" SCNu64
-               " outcome %7s unanswered %" SCNu32 " unclear %" SCNu32,
-               &pin.inode, &pin.modified_ns, &pin.size, outcome, &entry.unanswered,
-               &entry.unclear) != 6) {
+               " outcome %7s unanswered %" SCNu32 " unclear %" SCNu32 " worked %d",
+               &pin.inode, &pin.modified_ns, &pin.size, outcome, &entry.unanswered, &entry.unclear,
+               &has_worked) != 7) {
       return std::nullopt;
     }
+    entry.has_worked = has_worked == 1;
     const auto* const found =
         std::find(std::begin(kOutcomes) + 1, std::end(kOutcomes), absl::string_view(outcome));
     if (found == std::end(kOutcomes)) return std::nullopt;

@@ -135,6 +135,9 @@ absl::Status UserLogin::Refusal(CK_FLAGS flags, const PinLog& log,
                      "; it is not sent again, so that the token is not locked: ", Remedy(log)));
   }
   const bool counts = (flags & CKF_USER_PIN_COUNT_LOW) != 0;
+  // A token in the network that is away answers so for hours. Of a PIN that was right, that says
+  // nothing, unless the token says that somebody has sent a wrong one.
+  if (entry.has_worked && !counts) return absl::OkStatus();
   const absl::string_view why =
       counts ? ", and the token counts a wrong PIN (CKF_USER_PIN_COUNT_LOW)" : "";
   if (entry.unanswered >= (counts ? 1 : kMostUnanswered)) {
@@ -233,7 +236,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
         absl::StrCat("no PIN is sent: ", found.status().message()));
   }
   PinLog::Entry entry = *found;
-  for (;;) {
+  for (uint32_t sent = 1;; ++sent) {
     KEKD_ASSIGN_OR_RETURN(const TokenInfo before, module.ReadTokenInfo(slot));
     KEKD_RETURN_IF_ERROR(Refusal(before.info.flags, log, entry));
     entry.outcome = PinLog::Outcome::kTried;
@@ -245,7 +248,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
     const CK_RV rv = module->C_Login(session, CKU_USER, bytes.data(), bytes.size());
     if (rv == CKR_OK) {
       // Should this write fail, the next start sends the same PIN once more, which works.
-      (void)log.Write({.pin = entry.pin, .outcome = PinLog::Outcome::kWorked});
+      (void)log.Write({.pin = entry.pin, .outcome = PinLog::Outcome::kWorked, .has_worked = true});
       return absl::OkStatus();
     }
     --entry.unanswered;
@@ -269,6 +272,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
       return absl::FailedPreconditionError(
           absl::StrCat(CkRvError(rv, "C_Login").message(), ": ", refusal.message()));
     }
+    if (sent == kMostUnclear) return CkRvError(rv, "C_Login");
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(kPause));
   }
 }

@@ -124,11 +124,36 @@ TEST_F(UserLoginTest, SendsAPinWhoseAnswerIsNotKnownOnceMoreAtMost) {
   EXPECT_EQ(Last().unanswered, 0u);
 
   entry.unanswered = 2;
+  entry.has_worked = false;
   ASSERT_THAT(Log().Write(entry), IsOk());
   NewWorker();
   ExpectNothingMoreIsSent();
   WritePin(kPin);
   EXPECT_THAT(Start().status, IsOk());
+}
+
+// As a token in the network that is away answers, or does not, for hours.
+TEST_F(UserLoginTest, BelievesAPinThatHasWorkedWhileTheTokenCountsNothing) {
+  ASSERT_THAT(Start().status, IsOk());
+  PinLog::Entry entry = Last();
+  EXPECT_TRUE(entry.has_worked);
+  entry.outcome = PinLog::Outcome::kTried;
+  entry.unanswered = 20;
+  ASSERT_THAT(Log().Write(entry), IsOk());
+  Order("C_Login return CKR_DEVICE_ERROR always");
+  for (int i = 0; i < 3; ++i) {
+    NewWorker();
+    const uint64_t before = Calls("C_Login");
+    EXPECT_THAT(Start().status, StatusIs(absl::StatusCode::kUnavailable, _));
+    EXPECT_LE(Calls("C_Login"), before + UserLogin::kMostUnclear);
+  }
+  Order("pin-count-low");
+  NewWorker();
+  ExpectNothingMoreIsSent();
+  Order("");
+  NewWorker();
+  EXPECT_THAT(Start().status, IsOk());
+  EXPECT_EQ(Last().unanswered, 0u);
 }
 
 TEST_F(UserLoginTest, SendsNothingWhileAnotherProcessLogsIn) {
