@@ -1,5 +1,6 @@
 #include "kms/keyring/token_access.h"
 
+#include <cstdint>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,7 +21,9 @@ absl::StatusOr<std::shared_ptr<TokenClient>> MakeTokenClient(FileSystem& fs, con
   const Pkcs11Config& token = *keyring.pkcs11;
   WorkerProcess::Options options;
   // The program is looked for at each start: if it is not installed, only the token's keys fail.
-  options.channels = token.sessions;
+  // One more than there are calls of API servers at once, so that a canary never waits for them.
+  const uint32_t sessions = token.sessions + 1;
+  options.channels = sessions;
   options.call_timeout = token.call_timeout;
   options.config = {.module_path = token.uri.module_path,
                     .init_arguments = token.init_arguments,
@@ -28,7 +31,7 @@ absl::StatusOr<std::shared_ptr<TokenClient>> MakeTokenClient(FileSystem& fs, con
                     .pin_file = token.uri.pin_file,
                     .file_owner = FolderOwner(fs, keyring.directory),
                     .pin_log_directory = JoinPath(config.state_directory, "pins"),
-                    .sessions = token.sessions,
+                    .sessions = sessions,
                     .session_copy = token.session_copy};
   if (!token.pin_credential.empty()) {
     options.config.pin_file = CredentialPath(token.pin_credential);
