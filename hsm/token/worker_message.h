@@ -27,7 +27,7 @@
 namespace kekd {
 
 inline constexpr int kFirstChannel = 3;
-inline constexpr uint32_t kMaxChannels = 64;
+inline constexpr uint32_t kMaxChannels = 65;
 
 // How the worker is to use its module. Sent once, before anything else.
 struct WorkerConfig {
