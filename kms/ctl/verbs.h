@@ -77,7 +77,7 @@ struct WrapRemoveVerb {
 };
 struct KeyListVerb {};
 struct KeyCreateVerb {
-  std::string backend;  // empty: that of the primary
+  std::string backend;                                // empty: that of the primary
   std::optional<uint64_t> generation = std::nullopt;  // that the keyring must still be of
 };
 struct KeyAdoptVerb {
