@@ -293,8 +293,9 @@ TEST_F(KeyringWriterTest, HasAKeyForEachStoredVersionAfterEveryFault) {
       (void)Apply(CreateVersion{"fake"}, Served().generation(), ++request);
       const bool injected = fs_.injected_all();
       fs_.Reset();
+      const auto stored = Stored();
       int versions = 0;
-      for (const KeyVersion& version : Stored()->versions()) versions += version.backend == "fake";
+      for (const KeyVersion& version : stored->versions()) versions += version.backend == "fake";
       EXPECT_EQ(fake_->KeyCount(), versions);
       if (!injected) break;
       ASSERT_LT(call, 100u);
