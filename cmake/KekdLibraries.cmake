@@ -59,6 +59,9 @@ target_link_libraries(kekd_grpc INTERFACE OpenSSL::SSL OpenSSL::Crypto ${CMAKE_D
 add_library(kekd_crypto INTERFACE)
 target_link_libraries(kekd_crypto INTERFACE OpenSSL::Crypto)
 
+add_library(kekd_zlib INTERFACE)
+target_link_libraries(kekd_zlib INTERFACE "${KEKD_LIB_z_a}${KEKD_LIB_z_so}")
+
 add_library(kekd_spdlog INTERFACE)
 target_link_libraries(kekd_spdlog INTERFACE spdlog::spdlog)
 

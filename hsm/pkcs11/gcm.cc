@@ -27,17 +27,6 @@ CK_GCM_PARAMS Parameters(absl::Span<uint8_t> nonce, ByteView associated_data) {
   return parameters;
 }
 
-absl::Status FillNonce(const Module& module, CK_SESSION_HANDLE session, const RandomSource& random,
-                       absl::Span<uint8_t> nonce) {
-  KEKD_RETURN_IF_ERROR(random.FillNonce(nonce));
-  std::array<uint8_t, kNonceBytes> more = {};
-  // Two sources: either alone would do. A token without one is as good.
-  if (module->C_GenerateRandom(session, more.data(), more.size()) == CKR_OK) {
-    for (size_t i = 0; i < more.size(); ++i) nonce[i] ^= more[i];
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 size_t GcmNonceBytes(GcmIv iv) {
@@ -53,7 +42,8 @@ absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE sess
   }
   std::array<uint8_t, kNonceBytes> nonce = {};
   if (iv == GcmIv::kCaller) {
-    KEKD_RETURN_IF_ERROR(FillNonce(module, session, random, absl::MakeSpan(nonce)));
+    // Not the token's (C_GenerateRandom), which in a network costs as much as the encryption.
+    KEKD_RETURN_IF_ERROR(random.FillNonce(absl::MakeSpan(nonce)));
   }
   const bool appended = iv == GcmIv::kTokenAppended;
   CK_GCM_PARAMS parameters =

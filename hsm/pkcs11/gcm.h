@@ -26,9 +26,9 @@ inline constexpr size_t kMaxGcmPlaintextBytes = 4096;
 size_t GcmNonceBytes(GcmIv iv);
 
 // nonce || ciphertext || tag, whoever makes the initialisation vector. One of ours is random bytes
-// of `random`, combined with the token's own (C_GenerateRandom) if it has any. The plaintext has 1
-// to kMaxGcmPlaintextBytes bytes and the associated data is not empty (SoftHSM 2.6.1 crashes
-// without any): InvalidArgument. After an error an operation may be left active in the session.
+// of `random`. The plaintext has 1 to kMaxGcmPlaintextBytes bytes and the associated data is not
+// empty (SoftHSM 2.6.1 crashes without any): InvalidArgument. After an error an operation may be
+// left active in the session.
 absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE session,
                                     CK_OBJECT_HANDLE key, GcmIv iv, const RandomSource& random,
                                     const SecretBytes& plaintext, ByteView associated_data);

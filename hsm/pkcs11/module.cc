@@ -44,7 +44,6 @@ const char* MissingFunction(const CK_FUNCTION_LIST& f) {
   KEKD_CHECK_FUNCTION(C_DecryptInit);
   KEKD_CHECK_FUNCTION(C_Decrypt);
   KEKD_CHECK_FUNCTION(C_GenerateKey);
-  KEKD_CHECK_FUNCTION(C_GenerateRandom);
 #undef KEKD_CHECK_FUNCTION
   return nullptr;
 }

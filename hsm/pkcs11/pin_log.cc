@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cinttypes>
@@ -15,9 +16,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "base/durable_file.h"
+#include "base/monotonic.h"
 #include "base/posix_error.h"
 #include "base/status_macros.h"
-#include "hsm/pkcs11/monotonic.h"
 
 namespace kekd {
 namespace {
@@ -46,12 +47,8 @@ std::string NameOf(std::initializer_list<const std::string*> parts) {
 
 // CRC-32 (IEEE 802.3): against a damaged disk, not against a person.
 uint32_t Checksum(absl::string_view text) {
-  uint32_t crc = 0xffffffff;
-  for (const char c : text) {
-    crc ^= static_cast<unsigned char>(c);
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (0xedb88320 & (0 - (crc & 1)));
-  }
-  return ~crc;
+  return static_cast<uint32_t>(
+      crc32_z(0, reinterpret_cast<const Bytef*>(text.data()), text.size()));
 }
 
 constexpr absl::string_view kOutcomes[] = {"", "tried", "failed", "worked"};
@@ -62,10 +59,10 @@ std::string Encode(const std::vector<PinLog::Entry>& entries) {
     absl::StrAppend(
         &text,
         absl::StrFormat(
-            "inode %d modified_ns %d size %d outcome %s unanswered %d unclear %d worked %d\n",
+            "inode %d modified_ns %d size %d outcome %s unanswered %d unclear %d worked %d %d %d\n",
             entry.pin.inode, entry.pin.modified_ns, entry.pin.size,
             kOutcomes[static_cast<size_t>(entry.outcome)], entry.unanswered, entry.unclear,
-            entry.has_worked ? 1 : 0));
+            entry.worked.inode, entry.worked.modified_ns, entry.worked.size));
   }
   absl::StrAppend(&text, absl::StrFormat("crc32 %08x\n", Checksum(text)));
   return text;
@@ -78,16 +75,16 @@ std::optional<std::vector<PinLog::Entry>> Decode(const std::string& text) {
   for (size_t i = 1; i + 2 < lines.size(); ++i) {
     PinLog::Entry entry;
     PinVersion& pin = entry.pin;
+    PinVersion& worked = entry.worked;
     char outcome[8] = "";
-    int has_worked = 0;
     if (sscanf(lines[i].c_str(),
                "inode %" SCNu64 " modified_ns %" SCNd64 " size %" SCNu64
-               " outcome %7s unanswered %" SCNu32 " unclear %" SCNu32 " worked %d",
+               " outcome %7s unanswered %" SCNu32 " unclear %" SCNu32 " worked %" SCNu64 " %" SCNd64
+               " %" SCNu64,
                &pin.inode, &pin.modified_ns, &pin.size, outcome, &entry.unanswered, &entry.unclear,
-               &has_worked) != 7) {
+               &worked.inode, &worked.modified_ns, &worked.size) != 9) {
       return std::nullopt;
     }
-    entry.has_worked = has_worked == 1;
     const auto* const found =
         std::find(std::begin(kOutcomes) + 1, std::end(kOutcomes), absl::string_view(outcome));
     if (found == std::end(kOutcomes)) return std::nullopt;

@@ -47,7 +47,8 @@ class PinLog final {
     Outcome outcome = Outcome::kTried;
     uint32_t unanswered = 0;  // how often it was sent and the answer is not known
     uint32_t unclear = 0;     // how often the answer did not tell whether the PIN was judged
-    bool has_worked = false;  // it was right once; the token's PIN may have been changed since
+    // The file as it was when its PIN was right last, for a credential too; all zero: never.
+    PinVersion worked = {};
   };
   // Two keyrings on one token may have two PIN files; and an operator tries a few contents.
   static constexpr size_t kMostEntries = 16;

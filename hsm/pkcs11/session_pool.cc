@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/monotonic.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
-#include "hsm/pkcs11/monotonic.h"
 
 namespace kekd {
 namespace {

@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/monotonic.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
-#include "hsm/pkcs11/monotonic.h"
 
 namespace kekd {
 namespace {

@@ -5,11 +5,11 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/monotonic.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/gcm.h"
 #include "hsm/pkcs11/key_objects.h"
-#include "hsm/pkcs11/monotonic.h"
 #include "hsm/pkcs11/token.h"
 
 namespace kekd {

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/monotonic.h"
 #include "base/private_file.h"
 #include "base/secret_bytes.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
-#include "hsm/pkcs11/monotonic.h"
 
 namespace kekd {
 namespace {
@@ -56,6 +56,10 @@ Verdict VerdictOf(CK_RV rv) {
     default:
       return Verdict::kRefused;
   }
+}
+
+PinVersion VersionOf(const FileInfo& info) {
+  return {.inode = info.inode, .modified_ns = info.modified_ns, .size = info.size};
 }
 
 // What the token's flags forbid, whatever the PIN.
@@ -106,9 +110,8 @@ PinLog UserLogin::Log(const TokenInfo& token) const {
                 options_.pin_is_credential ? file.substr(file.rfind('/') + 1) : "");
 }
 
-PinVersion UserLogin::VersionOf(const FileInfo& info) const {
-  if (options_.pin_is_credential) return {};
-  return {.inode = info.inode, .modified_ns = info.modified_ns, .size = info.size};
+PinVersion UserLogin::NameInLog(const PinVersion& version) const {
+  return options_.pin_is_credential ? PinVersion() : version;
 }
 
 absl::StatusOr<PinLog::Entry> UserLogin::Find(const PinLog& log, const PinVersion& version) {
@@ -126,8 +129,8 @@ std::string UserLogin::Remedy(const PinLog& log) const {
   return absl::StrCat("remove ", log.path(), " once the credential holds the right PIN");
 }
 
-absl::Status UserLogin::Refusal(CK_FLAGS flags, const PinLog& log,
-                                const PinLog::Entry& entry) const {
+absl::Status UserLogin::Refusal(CK_FLAGS flags, const PinLog& log, const PinLog::Entry& entry,
+                                const PinVersion& version) const {
   KEKD_RETURN_IF_ERROR(CheckFlags(flags));
   if (entry.outcome == PinLog::Outcome::kFailed || failed_ == entry.pin) {
     return absl::FailedPreconditionError(
@@ -135,9 +138,7 @@ absl::Status UserLogin::Refusal(CK_FLAGS flags, const PinLog& log,
                      "; it is not sent again, so that the token is not locked: ", Remedy(log)));
   }
   const bool counts = (flags & CKF_USER_PIN_COUNT_LOW) != 0;
-  // A token in the network that is away answers so for hours. Of a PIN that was right, that says
-  // nothing, unless the token says that somebody has sent a wrong one.
-  if (entry.has_worked && !counts) return absl::OkStatus();
+  if (entry.worked == version && !counts) return absl::OkStatus();
   const absl::string_view why =
       counts ? ", and the token counts a wrong PIN (CKF_USER_PIN_COUNT_LOW)" : "";
   if (entry.unanswered >= (counts ? 1 : kMostUnanswered)) {
@@ -158,9 +159,10 @@ std::string UserLogin::Problem(const TokenInfo& token) const {
   const absl::StatusOr<FileInfo> info = fs_.GetInfo(options_.pin_file);
   if (!info.ok()) return std::string(info.status().message());
   const PinLog log = Log(token);
-  const absl::StatusOr<PinLog::Entry> entry = Find(log, VersionOf(*info));
+  const PinVersion version = VersionOf(*info);
+  const absl::StatusOr<PinLog::Entry> entry = Find(log, NameInLog(version));
   if (!entry.ok()) return std::string(entry.status().message());
-  return std::string(Refusal(token.info.flags, log, *entry).message());
+  return std::string(Refusal(token.info.flags, log, *entry, version).message());
 }
 
 absl::Status UserLogin::LogIn(const Module& module, const TokenInfo& token,
@@ -217,8 +219,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
   }
   // Whoever writes it while we read must not cost a try: half a PIN is a wrong one.
   const absl::StatusOr<FileInfo> now = fs_.GetInfo(options_.pin_file);
-  if (!now.ok() || now->inode != info.inode || now->modified_ns != info.modified_ns ||
-      now->size != info.size) {
+  if (!now.ok() || !(VersionOf(*now) == VersionOf(info))) {
     return absl::UnavailableError(
         absl::StrCat("the PIN file ", options_.pin_file, " changed while it was read"));
   }
@@ -230,7 +231,8 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
         absl::StrCat("the PIN file ", options_.pin_file, " is empty"));
   }
 
-  absl::StatusOr<PinLog::Entry> found = Find(log, VersionOf(info));
+  const PinVersion version = VersionOf(info);
+  const absl::StatusOr<PinLog::Entry> found = Find(log, NameInLog(version));
   if (!found.ok()) {
     return absl::FailedPreconditionError(
         absl::StrCat("no PIN is sent: ", found.status().message()));
@@ -238,7 +240,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
   PinLog::Entry entry = *found;
   for (uint32_t sent = 1;; ++sent) {
     KEKD_ASSIGN_OR_RETURN(const TokenInfo before, module.ReadTokenInfo(slot));
-    KEKD_RETURN_IF_ERROR(Refusal(before.info.flags, log, entry));
+    KEKD_RETURN_IF_ERROR(Refusal(before.info.flags, log, entry, version));
     entry.outcome = PinLog::Outcome::kTried;
     ++entry.unanswered;
     if (const absl::Status written = log.Write(entry); !written.ok()) {
@@ -248,7 +250,7 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
     const CK_RV rv = module->C_Login(session, CKU_USER, bytes.data(), bytes.size());
     if (rv == CKR_OK) {
       // Should this write fail, the next start sends the same PIN once more, which works.
-      (void)log.Write({.pin = entry.pin, .outcome = PinLog::Outcome::kWorked, .has_worked = true});
+      (void)log.Write({.pin = entry.pin, .outcome = PinLog::Outcome::kWorked, .worked = version});
       return absl::OkStatus();
     }
     --entry.unanswered;
@@ -268,7 +270,8 @@ absl::Status UserLogin::Send(const Module& module, CK_SLOT_ID slot, CK_SESSION_H
         MonotonicNow() + kPause > deadline) {
       return CkRvError(rv, "C_Login");
     }
-    if (const absl::Status refusal = Refusal(after->info.flags, log, entry); !refusal.ok()) {
+    const absl::Status refusal = Refusal(after->info.flags, log, entry, version);
+    if (!refusal.ok()) {
       return absl::FailedPreconditionError(
           absl::StrCat(CkRvError(rv, "C_Login").message(), ": ", refusal.message()));
     }

@@ -28,8 +28,9 @@ namespace kekd {
 //    something else, or begins to count low (CKF_USER_PIN_COUNT_LOW) by what was sent. A refused
 //    one is never sent again;
 //  - one whose answer is unknown (the worker died) is sent once more at most, and one whose answer
-//    is unclear (CKR_GENERAL_ERROR and its like) kMostUnclear times at most until it works; neither
-//    is sent again to a token that counts low.
+//    is unclear (CKR_GENERAL_ERROR and its like) kMostUnclear times at most; neither is sent again
+//    to a token that counts low. Of a file that has worked as it is now such answers say nothing,
+//    unless the token counts low: a token in the network that is away gives them for hours.
 // A file that is written anew holds another PIN. A credential always holds the same one, until an
 // operator removes the log, which the error names. Not thread-safe.
 class UserLogin final {
@@ -59,7 +60,8 @@ class UserLogin final {
  private:
   absl::StatusOr<SecretBytes> ReadPin(FileInfo* info) const;
   PinLog Log(const TokenInfo& token) const;
-  PinVersion VersionOf(const FileInfo& info) const;
+  // By which the log knows it: nothing of a credential.
+  PinVersion NameInLog(const PinVersion& version) const;
   // What the log says of this version; an entry of nothing if it says nothing.
   static absl::StatusOr<PinLog::Entry> Find(const PinLog& log, const PinVersion& version);
   // With the token's lock.
@@ -67,7 +69,9 @@ class UserLogin final {
                     absl::Time deadline, const PinLog& log);
   // The answer `rv` was a no: writes that down.
   absl::Status Refuse(const PinLog& log, PinLog::Entry entry, CK_RV rv);
-  absl::Status Refusal(CK_FLAGS flags, const PinLog& log, const PinLog::Entry& entry) const;
+  // `version`: of the file as it is, also of a credential.
+  absl::Status Refusal(CK_FLAGS flags, const PinLog& log, const PinLog::Entry& entry,
+                       const PinVersion& version) const;
   // What an operator has to do for the PIN to be sent again.
   std::string Remedy(const PinLog& log) const;
 

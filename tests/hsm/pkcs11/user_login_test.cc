@@ -124,7 +124,7 @@ TEST_F(UserLoginTest, SendsAPinWhoseAnswerIsNotKnownOnceMoreAtMost) {
   EXPECT_EQ(Last().unanswered, 0u);
 
   entry.unanswered = 2;
-  entry.has_worked = false;
+  entry.worked = {};
   ASSERT_THAT(Log().Write(entry), IsOk());
   NewWorker();
   ExpectNothingMoreIsSent();
@@ -136,7 +136,7 @@ TEST_F(UserLoginTest, SendsAPinWhoseAnswerIsNotKnownOnceMoreAtMost) {
 TEST_F(UserLoginTest, BelievesAPinThatHasWorkedWhileTheTokenCountsNothing) {
   ASSERT_THAT(Start().status, IsOk());
   PinLog::Entry entry = Last();
-  EXPECT_TRUE(entry.has_worked);
+  EXPECT_EQ(entry.worked, entry.pin);
   entry.outcome = PinLog::Outcome::kTried;
   entry.unanswered = 20;
   ASSERT_THAT(Log().Write(entry), IsOk());
