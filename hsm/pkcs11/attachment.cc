@@ -131,7 +131,7 @@ absl::Status Attachment::TryCanary(const FoundKey& found, SessionPool::Lease& le
 
 absl::Status Attachment::OpenCanary(const FoundKey& found, SessionPool::Lease& lease) const {
   KEKD_RETURN_IF_ERROR(lease.Renew());
-  const absl::Status opened = TryCanary(found, lease);
+  absl::Status opened = TryCanary(found, lease);
   if (opened.ok() || absl::IsUnavailable(opened) || !CkRvOf(opened).has_value()) return opened;
   return CkRvError(CKR_GENERAL_ERROR, "C_Decrypt",
                    absl::StrCat("a canary does not open: ", opened.message()));
@@ -146,7 +146,7 @@ absl::Status Attachment::CheckSame(const KeyReference& key, const FoundKey& foun
   KEKD_ASSIGN_OR_RETURN(fresh.canary, SealCanary(found.token_key, key.iv, lease));
   KEKD_RETURN_IF_ERROR(OpenCanary(fresh, lease));
   KEKD_RETURN_IF_ERROR(lease.Renew());
-  const absl::Status opened = TryCanary(found, lease);
+  absl::Status opened = TryCanary(found, lease);
   const std::optional<CkRv> rv = CkRvOf(opened);
   if (opened.ok() || !rv.has_value() || !IsAmbiguousOnDecrypt(*rv)) return opened;
   return absl::FailedPreconditionError(absl::StrCat(

@@ -136,7 +136,7 @@ absl::Status Token::Climb(Ladder& ladder, const absl::Status& status, uint64_t g
     if (IsOutOfPatience(MonotonicNow())) {
       ladder.rung = kReinitialise;
       ladder.missing = false;
-      const absl::Status recovered = Recover(ladder, kReinitialise, generation);
+      absl::Status recovered = Recover(ladder, kReinitialise, generation);
       return absl::IsAborted(recovered) ? status : recovered;
     }
     if (MonotonicNow() + kCapacityPause > ladder.deadline) return status;
@@ -172,7 +172,7 @@ absl::Status Token::Climb(Ladder& ladder, const absl::Status& status, uint64_t g
   ladder.forget = ladder.rung == kFindAgain;
   if (ladder.rung == kNewSession || ladder.rung == kFindAgain) return absl::OkStatus();
   for (;;) {
-    const absl::Status recovered = Recover(ladder, ladder.rung, generation);
+    absl::Status recovered = Recover(ladder, ladder.rung, generation);
     if (!absl::IsAborted(recovered)) return recovered;
     // Too soon after the last one. A request has some time; but for a key that may never have been
     // nobody waits.
@@ -257,7 +257,7 @@ absl::Status Token::RecoverLocked(RecoveryAction action, absl::Time deadline) {
     return AttachLocked(deadline);
   }
   if (action == kLogin || (attached_ == nullptr && operators_turn)) {
-    const absl::Status attached = AttachLocked(deadline);
+    absl::Status attached = AttachLocked(deadline);
     if (attached.ok() || absl::IsFailedPrecondition(attached)) return attached;
   }
   return ReinitialiseLocked(deadline);
@@ -282,7 +282,7 @@ absl::Status Token::AttachLocked(absl::Time deadline) {
   KEKD_RETURN_IF_ERROR(
       CheckRv((*module_)->C_OpenSession(token.slot, CKF_SERIAL_SESSION, nullptr, nullptr, &session),
               "C_OpenSession"));
-  const absl::Status logged_in = login_.LogIn(*module_, token, session, deadline);
+  absl::Status logged_in = login_.LogIn(*module_, token, session, deadline);
   if (!logged_in.ok()) {
     (*module_)->C_CloseSession(session);
     return logged_in;

@@ -171,7 +171,7 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
       response.keys.assign(1, std::move(description));
       return absl::OkStatus();
     };
-    const absl::Status examined = examine();
+    absl::Status examined = examine();
     if (!examined.ok()) {
       const CK_RV rv = module->C_DestroyObject(writing.session(), made);
       if (rv == CKR_OK) return examined;
@@ -231,7 +231,7 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
     return absl::OkStatus();
   };
   for (;;) {
-    const absl::Status destroyed = Run(ladder, destroy);
+    absl::Status destroyed = Run(ladder, destroy);
     if (!absl::IsNotFound(destroyed)) return destroyed;
     // A module that has lost its token finds nothing either: believed only of one found anew.
     if (missed > 1) return absl::OkStatus();
@@ -257,7 +257,7 @@ absl::Status Token::List(Ladder& ladder, WorkerResponse& response) {
 }
 
 absl::Status Token::Describe(Ladder& ladder, WorkerResponse& response) {
-  const absl::Status attached =
+  absl::Status attached =
       Run(ladder, [](Attachment&, SessionPool::Lease&) { return absl::OkStatus(); });
   // A token that kekd can't log in to is described all the same, with the reason.
   ReaderLock lock(&gate_);

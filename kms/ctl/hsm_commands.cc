@@ -238,6 +238,7 @@ class Doctor final {
     if (!measured.ok()) return Note("latency", measured.status());
     examination_.report.measurements = *std::move(measured);
     std::vector<std::string> texts;
+    texts.reserve(examination_.report.measurements.size());
     for (const Measurement& each : examination_.report.measurements) {
       texts.push_back(absl::StrCat(
           each.what, " ", absl::FormatDuration(absl::Nanoseconds(static_cast<int64_t>(each.p50)))));

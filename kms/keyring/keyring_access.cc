@@ -69,6 +69,7 @@ std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
                                                           const KeyringConfig& keyring,
                                                           const NewWrap& new_wrap) {
   std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
+  wrappers.reserve(keyring.unlock.size());
   for (const UnlockConfig& unlock : keyring.unlock) {
     wrappers.push_back(MakeWrapper(fs, keyring, unlock, new_wrap));
   }

@@ -40,10 +40,9 @@ DeviceCalls::~DeviceCalls() {
   for (std::thread& thread : threads) thread.join();
 }
 
-void DeviceCalls::Submit(const std::string& flight, std::shared_ptr<DeviceWork> work,
-                         absl::Time deadline, Answer answer) {
+void DeviceCalls::Submit(const std::string& flight, const std::shared_ptr<DeviceWork>& work,
+                         absl::Time deadline, const Answer& answer) {
   const absl::Duration left = deadline - absl::Now();
-  Waiter waiter{deadline, std::move(answer)};
   absl::Status refusal;
   bool joined = false;
   {
@@ -58,9 +57,11 @@ void DeviceCalls::Submit(const std::string& flight, std::shared_ptr<DeviceWork> 
           "the device that holds the key is too far behind to answer before the call's deadline; "
           "'kekctl status' tells how it does");
     } else if (joined) {
-      found->second->waiters.push_back(std::move(waiter));
-    } else if (!AddLocked(flight, work, waiter)) {
+      found->second->waiters.push_back({deadline, answer});
+    } else if (!HasThreadLocked()) {
       refusal = absl::ResourceExhaustedError("there is no thread for a call of the device");
+    } else {
+      AddLocked(flight, work, {deadline, answer});
     }
     if (refusal.ok()) {
       ++calls_;
@@ -69,25 +70,20 @@ void DeviceCalls::Submit(const std::string& flight, std::shared_ptr<DeviceWork> 
     }
   }
   if (!refusal.ok()) {
-    waiter.answer(refusal, *work);
+    answer(refusal, *work);
   } else if (!joined) {
     work_.NotifyOne();
   }
 }
 
-bool DeviceCalls::AddLocked(const std::string& flight, const std::shared_ptr<DeviceWork>& work,
-                            Waiter& waiter) {
-  if (waiting_.size() >= idle_ && threads_.size() < options_.threads && !StartThreadLocked() &&
-      threads_.empty()) {
-    return false;
-  }
+void DeviceCalls::AddLocked(const std::string& flight, const std::shared_ptr<DeviceWork>& work,
+                            Waiter waiter) {
   const auto job = std::make_shared<Job>();
   job->flight = flight;
   job->work = work;
   job->waiters.push_back(std::move(waiter));
   if (!flight.empty()) flights_.emplace(flight, job);
   waiting_.push_back(job);
-  return true;
 }
 
 bool DeviceCalls::WillEndLocked(const Job& job, absl::Duration left) const {
@@ -114,11 +110,12 @@ bool DeviceCalls::HasTimeLocked(absl::Duration left) const {
   return absl::Seconds(before) <= Spare(left);
 }
 
-bool DeviceCalls::StartThreadLocked() {
+bool DeviceCalls::HasThreadLocked() {
+  if (waiting_.size() < idle_ || threads_.size() >= options_.threads) return true;
   try {
     threads_.emplace_back([this] { RunJobs(); });
   } catch (const std::system_error&) {
-    return false;
+    return !threads_.empty();
   }
   pthread_setname_np(threads_.back().native_handle(), "kekd-device");
   return true;
@@ -164,7 +161,7 @@ void DeviceCalls::RunJobs() {
     } else {
       waiting_.push_front(job);  // this thread takes it up, if no other does before
     }
-    AnswerLocked(job, std::move(done), status);
+    AnswerLocked(job, done, status);
   }
 }
 
@@ -172,7 +169,7 @@ void DeviceCalls::EndFlightLocked(const std::shared_ptr<Job>& job) {
   if (!job->flight.empty()) flights_.erase(job->flight);
 }
 
-void DeviceCalls::AnswerLocked(const std::shared_ptr<Job>& job, std::vector<Waiter> waiters,
+void DeviceCalls::AnswerLocked(const std::shared_ptr<Job>& job, const std::vector<Waiter>& waiters,
                                const absl::Status& status) {
   ++answering_;
   calls_ -= waiters.size();

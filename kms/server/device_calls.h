@@ -59,8 +59,8 @@ class DeviceCalls final {
   // once if the device is too far behind for `deadline`, with DeadlineExceeded if `deadline` passed
   // before its turn, with Unavailable after Stop. Calls of the same `flight` (empty: of none) that
   // come while one of them waits or runs join it instead.
-  void Submit(const std::string& flight, std::shared_ptr<DeviceWork> work, absl::Time deadline,
-              Answer answer);
+  void Submit(const std::string& flight, const std::shared_ptr<DeviceWork>& work,
+              absl::Time deadline, const Answer& answer);
 
   // Answers everybody who still waits, for a device call that runs, too, with Unavailable. After
   // it has returned no Answer is called any more but within Submit.
@@ -87,13 +87,13 @@ class DeviceCalls final {
   bool HasTimeLocked(absl::Duration left) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Whether this one is.
   bool WillEndLocked(const Job& job, absl::Duration left) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Makes the job for a new work. False if there is no thread to be had for it.
-  bool AddLocked(const std::string& flight, const std::shared_ptr<DeviceWork>& work, Waiter& waiter)
+  // Makes the job for a new work.
+  void AddLocked(const std::string& flight, const std::shared_ptr<DeviceWork>& work, Waiter waiter)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // False if the system has no thread to give.
-  bool StartThreadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Starts a thread for one more job if need be. False if there is none and the system gives none.
+  bool HasThreadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes the job off the books and answers its waiters, without the lock.
-  void AnswerLocked(const std::shared_ptr<Job>& job, std::vector<Waiter> waiters,
+  void AnswerLocked(const std::shared_ptr<Job>& job, const std::vector<Waiter>& waiters,
                     const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndFlightLocked(const std::shared_ptr<Job>& job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

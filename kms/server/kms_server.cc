@@ -35,7 +35,13 @@ class DeviceDecrypt final : public DeviceWork {
     if (plaintext.ok()) plaintext_ = *std::move(plaintext);
     return plaintext.status();
   }
-  const SecretBytes& plaintext() const { return plaintext_; }
+  grpc::ByteBuffer Message() const {
+    ::v2::DecryptResponse response;
+    FillResponse(plaintext_, response);
+    grpc::ByteBuffer message = PutMessage(response);
+    WipePlaintext(response);
+    return message;
+  }
 
  private:
   const EnvelopeService& service_;
@@ -57,7 +63,11 @@ class DeviceEncrypt final : public DeviceWork {
     if (encrypted.ok()) encrypted_ = *std::move(encrypted);
     return encrypted.status();
   }
-  const EnvelopeService::Encrypted& encrypted() const { return encrypted_; }
+  grpc::ByteBuffer Message() const {
+    ::v2::EncryptResponse response;
+    FillResponse(encrypted_, response);
+    return PutMessage(response);
+  }
 
  private:
   const EnvelopeService& service_;
@@ -76,43 +86,29 @@ class HandOn final : public BlockingCalls {
 
   void Encrypt(EnvelopeService::BegunCall call, SecretBytes plaintext,
                const std::string& uid) override {
-    devices_.Submit(
-        "", std::make_shared<DeviceEncrypt>(service_, std::move(call), std::move(plaintext), uid),
-        call_.GivesUp(kMaxKmsCallTime),
-        [&service = service_, &late = late_](const absl::Status& status, const DeviceWork& work) {
-          if (!status.ok()) {
-            service.FailCall();
-            late.Answer(status, grpc::ByteBuffer());
-            return;
-          }
-          ::v2::EncryptResponse response;
-          FillResponse(static_cast<const DeviceEncrypt&>(work).encrypted(), response);
-          late.Answer(status, PutMessage(response));
-        });
+    Submit("",
+           std::make_shared<DeviceEncrypt>(service_, std::move(call), std::move(plaintext), uid));
   }
 
   void Decrypt(EnvelopeService::BegunCall call, const std::string& ciphertext,
                const std::string& key_id, const std::string& uid) override {
-    devices_.Submit(
-        // The key_id has been found in the keyring: there is no line feed in it.
-        absl::StrCat(key_id, "\n", ciphertext),
-        std::make_shared<DeviceDecrypt>(service_, std::move(call), ciphertext, uid),
-        call_.GivesUp(kMaxKmsCallTime),
-        [&service = service_, &late = late_](const absl::Status& status, const DeviceWork& work) {
-          if (!status.ok()) {
-            service.FailCall();
-            late.Answer(status, grpc::ByteBuffer());
-            return;
-          }
-          ::v2::DecryptResponse response;
-          FillResponse(static_cast<const DeviceDecrypt&>(work).plaintext(), response);
-          const grpc::ByteBuffer answer = PutMessage(response);
-          WipePlaintext(response);
-          late.Answer(status, answer);
-        });
+    // The key_id has been found in the keyring: there is no line feed in it.
+    Submit(absl::StrCat(key_id, "\n", ciphertext),
+           std::make_shared<DeviceDecrypt>(service_, std::move(call), ciphertext, uid));
   }
 
  private:
+  template <typename Work>
+  void Submit(const std::string& flight, const std::shared_ptr<Work>& work) {
+    devices_.Submit(
+        flight, work, call_.GivesUp(kMaxKmsCallTime),
+        [&service = service_, &late = late_](const absl::Status& status, const DeviceWork& done) {
+          if (!status.ok()) service.FailCall();
+          late.Answer(status,
+                      status.ok() ? static_cast<const Work&>(done).Message() : grpc::ByteBuffer());
+        });
+  }
+
   const EnvelopeService& service_;
   DeviceCalls& devices_;
   const CallContext& call_;
@@ -143,7 +139,7 @@ class KmsService final : public AsyncService<Generated> {
     KEKD_RETURN_IF_ERROR(TakeMessage(received, request));
     ::v2::EncryptResponse response;
     HandOn hand_on(service_, devices_, call, late);
-    const std::optional<absl::Status> answered =
+    std::optional<absl::Status> answered =
         AnswerEncrypt(service_, request, call.Deadline(kMaxKmsCallTime), response, &hand_on);
     if (answered.has_value() && answered->ok()) answer = PutMessage(response);
     return answered;
@@ -156,7 +152,7 @@ class KmsService final : public AsyncService<Generated> {
     KEKD_RETURN_IF_ERROR(TakeMessage(received, request));
     ::v2::DecryptResponse response;
     HandOn hand_on(service_, devices_, call, late);
-    const std::optional<absl::Status> answered =
+    std::optional<absl::Status> answered =
         AnswerDecrypt(service_, request, call.Deadline(kMaxKmsCallTime), response, &hand_on);
     if (answered.has_value() && answered->ok()) {
       answer = PutMessage(response);

@@ -140,10 +140,11 @@ absl::StatusOr<EnvelopeService::Encrypted> EnvelopeService::FinishEncrypt(
   const absl::StatusOr<SecretBytes> opened =
       primary.key->Decrypt(AsBytes(*sealed), associated_data, deadline);
   if (!opened.ok() || !SecretBytes::ConstantTimeEquals(plaintext, *opened)) {
-    return KeyFailed(primary,
-                     opened.ok() ? absl::InternalError("it decrypts to something else")
-                                 : absl::InternalError(opened.status().message()),
-                     "the new ciphertext could not be verified", uid);
+    absl::Status failed =
+        opened.ok() ? absl::InternalError("it decrypts to something else") : opened.status();
+    // Nothing is wrong with what the caller sent.
+    if (absl::IsInvalidArgument(failed)) failed = absl::InternalError(failed.message());
+    return KeyFailed(primary, failed, "the new ciphertext could not be verified", uid);
   }
   Encrypted encrypted;
   encrypted.ciphertext = Ciphertext::Header(primary.version->material.algorithm, version);

@@ -90,6 +90,10 @@ TEST_F(EnvelopeServiceTest, NeverHandsOutWhatItCouldNotDecrypt) {
   ring_.backend().QueueWrongPlaintext();
   EXPECT_THAT(service_.Encrypt(SecretBytes(32), kUid, absl::InfiniteFuture()),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("verified")));
+  // A device that went away between the two calls is no broken key.
+  ring_.backend().QueueFailure(FakeKeyBackend::Call::kDecrypt, absl::UnavailableError("away"));
+  EXPECT_THAT(service_.Encrypt(SecretBytes(32), kUid, absl::InfiniteFuture()),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("verified")));
   KEKD_EXPECT_OK(service_.Encrypt(SecretBytes(32), kUid, absl::InfiniteFuture()));
 }
 
