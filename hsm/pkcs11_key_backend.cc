@@ -1,32 +1,20 @@
 #include "hsm/pkcs11_key_backend.h"
 
-#include <algorithm>
-#include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/hex.h"
 #include "base/log.h"
-#include "base/mutex.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11_key.h"
 #include "hsm/token/token_uri.h"
 
 namespace kekd {
 namespace {
 
 constexpr size_t kKeyIdBytes = 16;
-// What AES-GCM adds where the token makes the IV in its own way (key_reference.h).
-constexpr size_t kAppendedIvBytes = 16;
-// How often a worker that is replaced under an Encrypt is followed.
-constexpr int kEncryptRounds = 3;
 constexpr absl::Duration kTakeBackTimeout = absl::Seconds(5);
-
-// A part of the time is left for the caller to tell its client what came of it.
-absl::Time Earlier(absl::Time deadline) {
-  const absl::Duration left = deadline - absl::Now();
-  return deadline - std::clamp(left / 10, absl::ZeroDuration(), absl::Milliseconds(50));
-}
 
 std::string MadeFor(const KeySpec& spec) {
   return absl::StrCat(spec.ring.cluster_id.ToString(), "/", spec.ring.ring_uuid.ToString(), "/",
@@ -51,114 +39,6 @@ absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial&
   return reference;
 }
 
-// A new worker looks the key up again, by name: somebody may have put another key there, under
-// which everything would be lost with it. So the key remembers something that it has decrypted, its
-// canary, and an Encrypt by a worker that has not decrypted it yet counts only after that.
-class Pkcs11Key final : public BackendKey {
- public:
-  Pkcs11Key(std::shared_ptr<TokenClient> token, KeyReference reference)
-      : token_(std::move(token)), reference_(std::move(reference)) {}
-
-  Algorithm algorithm() const override { return Algorithm::kAes256Gcm; }
-  bool MayBlock() const override { return true; }
-
-  absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
-                                      absl::Time deadline) const override {
-    const absl::Time earlier = Earlier(deadline);
-    for (int round = 0; round < kEncryptRounds; ++round) {
-      const uint64_t worker = token_->starts();
-      KEKD_ASSIGN_OR_RETURN(std::string sealed, EncryptOnce(plaintext, associated_data, earlier));
-      if (token_->starts() == worker) {
-        if (worker == proven_ || !remembers_) return sealed;
-        KEKD_RETURN_IF_ERROR(Prove(earlier));
-        // Proven after it has encrypted: nothing can be looked up between the two.
-        if (worker == proven_) return sealed;
-      }
-    }
-    return absl::UnavailableError("the HSM worker was replaced again and again under an encrypt");
-  }
-
-  absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
-                                      absl::Time deadline) const override {
-    const uint64_t worker = token_->starts();
-    KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
-                          DecryptOnce(sealed, associated_data, Earlier(deadline)));
-    if (!remembers_) Remember(sealed, associated_data, worker);
-    return plaintext;
-  }
-
- private:
-  absl::StatusOr<std::string> EncryptOnce(const SecretBytes& plaintext, ByteView associated_data,
-                                          absl::Time deadline) const {
-    KEKD_ASSIGN_OR_RETURN(std::string sealed,
-                          token_->Encrypt(reference_, plaintext, associated_data, deadline));
-    if (sealed.size() != Overhead() + plaintext.size()) {
-      return absl::InternalError(absl::StrCat("the HSM worker made ", sealed.size(),
-                                              " bytes of a plaintext of ", plaintext.size()));
-    }
-    return sealed;
-  }
-
-  absl::StatusOr<SecretBytes> DecryptOnce(ByteView sealed, ByteView associated_data,
-                                          absl::Time deadline) const {
-    if (sealed.size() < Overhead()) {
-      return absl::InvalidArgumentError("the ciphertext is too short to be one");
-    }
-    KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
-                          token_->Decrypt(reference_, sealed, associated_data, deadline));
-    if (sealed.size() != Overhead() + plaintext.size()) {
-      return absl::InternalError(absl::StrCat("the HSM worker made ", plaintext.size(),
-                                              " bytes of a ciphertext of ", sealed.size()));
-    }
-    return plaintext;
-  }
-
-  // `worker`: which it was before it was decrypted.
-  void Remember(ByteView sealed, ByteView associated_data, uint64_t worker) const {
-    MutexLock lock(&mu_);
-    if (remembers_) return;
-    sealed_ = std::string(AsText(sealed));
-    associated_data_ = std::string(AsText(associated_data));
-    if (token_->starts() == worker) proven_ = worker;
-    remembers_ = true;
-  }
-
-  // Whether the worker that there is now finds the key that there was before.
-  absl::Status Prove(absl::Time deadline) const {
-    std::string sealed, associated_data;
-    {
-      MutexLock lock(&mu_);
-      sealed = sealed_;
-      associated_data = associated_data_;
-    }
-    const uint64_t worker = token_->starts();
-    const absl::Status opened =
-        DecryptOnce(AsBytes(sealed), AsBytes(associated_data), deadline).status();
-    if (absl::IsInvalidArgument(opened)) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the token has another key of this name than before (label \"", reference_.key.label,
-          "\", id ", HexEncode(AsBytes(reference_.key.id)), ")"));
-    }
-    KEKD_RETURN_IF_ERROR(opened);
-    if (token_->starts() == worker) proven_ = worker;
-    return absl::OkStatus();
-  }
-
-  size_t Overhead() const {
-    const size_t iv = reference_.iv == GcmIv::kTokenAppended ? kAppendedIvBytes
-                                                             : NonceSize(Algorithm::kAes256Gcm);
-    return iv + kAeadTagBytes;
-  }
-
-  const std::shared_ptr<TokenClient> token_;
-  const KeyReference reference_;
-  mutable Mutex mu_;
-  mutable std::string sealed_ ABSL_GUARDED_BY(mu_);
-  mutable std::string associated_data_ ABSL_GUARDED_BY(mu_);
-  mutable std::atomic<bool> remembers_ = false;
-  mutable std::atomic<uint64_t> proven_ = 0;  // TokenClient::starts() of the worker; 0: none
-};
-
 class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
  public:
   Pkcs11KeyBackend(std::shared_ptr<TokenClient> token, std::string label,
@@ -181,7 +61,7 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     key.selector.id.resize(kKeyIdBytes);
     KEKD_RETURN_IF_ERROR(random_.Fill(AsWritableBytes(key.selector.id)));
     key.modifiable = config.session_copy;
-    absl::StatusOr<KeyReference> reference = token_->Generate(key, Earlier(deadline));
+    absl::StatusOr<KeyReference> reference = token_->Generate(key, BeforeDeadline(deadline));
     if (absl::IsUnavailable(reference.status()) || absl::IsDeadlineExceeded(reference.status())) {
       TakeBack(config.token, key.selector);
     }
@@ -197,17 +77,19 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
                                                             absl::Time deadline) override {
     KEKD_ASSIGN_OR_RETURN(KeyReference reference, ReferenceOf(spec, material));
     // The one look at the token: after it nothing is looked up again while the worker lives.
-    KEKD_RETURN_IF_ERROR(token_->Probe(reference, Earlier(deadline)));
+    KEKD_RETURN_IF_ERROR(token_->Probe(reference, BeforeDeadline(deadline)));
     return std::make_shared<const Pkcs11Key>(token_, std::move(reference));
   }
 
   absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
                           absl::Time deadline) override {
     KEKD_ASSIGN_OR_RETURN(const KeyReference reference, ReferenceOf(spec, material));
-    return token_->Destroy(reference, Earlier(deadline));
+    return token_->Destroy(reference, BeforeDeadline(deadline));
   }
 
-  absl::Status Probe(absl::Time deadline) override { return token_->Probe(Earlier(deadline)); }
+  absl::Status Probe(absl::Time deadline) override {
+    return token_->Probe(BeforeDeadline(deadline));
+  }
 
   KeyAdopter* adopter() override { return this; }
 
@@ -221,7 +103,7 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     if (uri.key.empty()) {
       return absl::InvalidArgumentError("the URI names no key: add object= or id=");
     }
-    const absl::Time earlier = Earlier(deadline);
+    const absl::Time earlier = BeforeDeadline(deadline);
     if (!(uri.token == TokenSelector{})) {
       KEKD_ASSIGN_OR_RETURN(const TokenDescription description, token_->Describe(earlier));
       KEKD_RETURN_IF_ERROR(CheckToken(uri.token, description.token));

@@ -58,11 +58,11 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
     found->canary = *first;
     KEKD_RETURN_IF_ERROR(CheckSame(key, *found, lease));
   } else {
-    KEKD_ASSIGN_OR_RETURN(found->canary, SealCanary(found->token_key, key.iv, lease));
+    KEKD_ASSIGN_OR_RETURN(found->canary, SealCanary(found->token_key, key.mechanism, lease));
     // One that a broken token has sealed would make a good one suspect for ever.
     KEKD_RETURN_IF_ERROR(OpenCanary(*found, lease));
-    if (key.iv != GcmIv::kCaller) {
-      KEKD_RETURN_IF_ERROR(found->nonces->Note(found->canary.sealed, key.iv));
+    if (key.mechanism != KeyMechanism::kGcmCallerIv) {
+      KEKD_RETURN_IF_ERROR(found->nonces->Note(found->canary.sealed, key.mechanism));
     }
     known_keys_.KeepCanary(key.key, found->canary);
   }
@@ -101,27 +101,29 @@ void Attachment::Forget(const KeySelector& key, const FoundKey* only) {
   if (found->copy != 0) module_->C_DestroyObject(login_session_, found->copy);
 }
 
-absl::StatusOr<std::string> Attachment::Seal(const FoundKey& found, GcmIv iv,
+absl::StatusOr<std::string> Attachment::Seal(const FoundKey& found, KeyMechanism mechanism,
                                              const SecretBytes& plaintext, ByteView associated_data,
                                              SessionPool::Lease& lease) const {
-  KEKD_ASSIGN_OR_RETURN(std::string sealed, GcmSeal(module_, lease.session(), found.handle(), iv,
-                                                    random_, plaintext, associated_data));
-  if (iv != GcmIv::kCaller) KEKD_RETURN_IF_ERROR(found.nonces->Note(sealed, iv));
+  KEKD_ASSIGN_OR_RETURN(std::string sealed,
+                        GcmSeal(module_, lease.session(), found.handle(), mechanism, random_,
+                                plaintext, associated_data));
+  if (mechanism != KeyMechanism::kGcmCallerIv)
+    KEKD_RETURN_IF_ERROR(found.nonces->Note(sealed, mechanism));
   return sealed;
 }
 
-absl::StatusOr<Canary> Attachment::SealCanary(CK_OBJECT_HANDLE key, GcmIv iv,
+absl::StatusOr<Canary> Attachment::SealCanary(CK_OBJECT_HANDLE key, KeyMechanism mechanism,
                                               SessionPool::Lease& lease) const {
   KEKD_ASSIGN_OR_RETURN(std::string sealed,
-                        GcmSeal(module_, lease.session(), key, iv, random_,
+                        GcmSeal(module_, lease.session(), key, mechanism, random_,
                                 SecretBytes::CopyOf(AsBytes(kCanaryText)), AsBytes(kCanaryData)));
-  return Canary{std::move(sealed), iv};
+  return Canary{std::move(sealed), mechanism};
 }
 
 // Errors as GcmOpen's, which do not say whether it is the token or the key.
 absl::Status Attachment::TryCanary(const FoundKey& found, SessionPool::Lease& lease) const {
   KEKD_ASSIGN_OR_RETURN(const SecretBytes opened,
-                        GcmOpen(module_, lease.session(), found.handle(), found.canary.iv,
+                        GcmOpen(module_, lease.session(), found.handle(), found.canary.mechanism,
                                 AsBytes(found.canary.sealed), AsBytes(kCanaryData)));
   if (!SecretBytes::ConstantTimeEquals(opened, SecretBytes::CopyOf(AsBytes(kCanaryText)))) {
     return absl::UnavailableError("the token opened a canary to something else");
@@ -143,7 +145,7 @@ absl::Status Attachment::CheckSame(const KeyReference& key, const FoundKey& foun
   // Another key or a broken token? If a fresh canary opens and the first still does not, the key.
   KEKD_RETURN_IF_ERROR(lease.Renew());
   FoundKey fresh = found;
-  KEKD_ASSIGN_OR_RETURN(fresh.canary, SealCanary(found.token_key, key.iv, lease));
+  KEKD_ASSIGN_OR_RETURN(fresh.canary, SealCanary(found.token_key, key.mechanism, lease));
   KEKD_RETURN_IF_ERROR(OpenCanary(fresh, lease));
   KEKD_RETURN_IF_ERROR(lease.Renew());
   absl::Status opened = TryCanary(found, lease);

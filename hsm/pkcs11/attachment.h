@@ -54,8 +54,9 @@ class Attachment final {
   absl::StatusOr<std::shared_ptr<const FoundKey>> Find(const KeyReference& key,
                                                        SessionPool::Lease& lease);
   // GcmSeal with the key, and with a nonce that is new: else Internal, where the token makes them.
-  absl::StatusOr<std::string> Seal(const FoundKey& found, GcmIv iv, const SecretBytes& plaintext,
-                                   ByteView associated_data, SessionPool::Lease& lease) const;
+  absl::StatusOr<std::string> Seal(const FoundKey& found, KeyMechanism mechanism,
+                                   const SecretBytes& plaintext, ByteView associated_data,
+                                   SessionPool::Lease& lease) const;
   // Forgets the handles of a key, and destroys its copy; those of `only`, if given: what another
   // thread has found meanwhile stays.
   void Forget(const KeySelector& key, const FoundKey* only = nullptr);
@@ -67,7 +68,7 @@ class Attachment final {
  private:
   using Name = std::pair<std::string, std::string>;  // label and id
   static Name NameOf(const KeySelector& key) { return {key.label, key.id}; }
-  absl::StatusOr<Canary> SealCanary(CK_OBJECT_HANDLE key, GcmIv iv,
+  absl::StatusOr<Canary> SealCanary(CK_OBJECT_HANDLE key, KeyMechanism mechanism,
                                     SessionPool::Lease& lease) const;
   absl::Status TryCanary(const FoundKey& found, SessionPool::Lease& lease) const;
   absl::Status CheckSame(const KeyReference& key, const FoundKey& found,

@@ -29,27 +29,28 @@ CK_GCM_PARAMS Parameters(absl::Span<uint8_t> nonce, ByteView associated_data) {
 
 }  // namespace
 
-size_t GcmNonceBytes(GcmIv iv) {
-  return iv == GcmIv::kTokenAppended ? kAppendedNonceBytes : kNonceBytes;
+size_t GcmNonceBytes(KeyMechanism mechanism) {
+  return mechanism == KeyMechanism::kGcmTokenIvAppended ? kAppendedNonceBytes : kNonceBytes;
 }
 
 absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE session,
-                                    CK_OBJECT_HANDLE key, GcmIv iv, const RandomSource& random,
-                                    const SecretBytes& plaintext, ByteView associated_data) {
+                                    CK_OBJECT_HANDLE key, KeyMechanism mechanism,
+                                    const RandomSource& random, const SecretBytes& plaintext,
+                                    ByteView associated_data) {
   if (plaintext.empty() || plaintext.size() > kMaxGcmPlaintextBytes || associated_data.empty()) {
     return absl::InvalidArgumentError(
         "a plaintext of 1 to 4096 bytes and associated data are needed");
   }
   std::array<uint8_t, kNonceBytes> nonce = {};
-  if (iv == GcmIv::kCaller) {
+  if (mechanism == KeyMechanism::kGcmCallerIv) {
     // Not the token's (C_GenerateRandom), which in a network costs as much as the encryption.
     KEKD_RETURN_IF_ERROR(random.FillNonce(absl::MakeSpan(nonce)));
   }
-  const bool appended = iv == GcmIv::kTokenAppended;
+  const bool appended = mechanism == KeyMechanism::kGcmTokenIvAppended;
   CK_GCM_PARAMS parameters =
       Parameters(appended ? absl::Span<uint8_t>() : absl::MakeSpan(nonce), associated_data);
-  CK_MECHANISM mechanism = {CKM_AES_GCM, &parameters, sizeof(parameters)};
-  KEKD_RETURN_IF_ERROR(CheckRv(module->C_EncryptInit(session, &mechanism, key), "C_EncryptInit"));
+  CK_MECHANISM with = {CKM_AES_GCM, &parameters, sizeof(parameters)};
+  KEKD_RETURN_IF_ERROR(CheckRv(module->C_EncryptInit(session, &with, key), "C_EncryptInit"));
 
   // The output goes where it belongs in the result; there is room for what a token may append.
   const size_t expected = plaintext.size() + kGcmTagBytes + (appended ? kAppendedNonceBytes : 0);
@@ -82,9 +83,9 @@ absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE sess
 }
 
 absl::StatusOr<SecretBytes> GcmOpen(const Module& module, CK_SESSION_HANDLE session,
-                                    CK_OBJECT_HANDLE key, GcmIv iv, ByteView sealed,
+                                    CK_OBJECT_HANDLE key, KeyMechanism mechanism, ByteView sealed,
                                     ByteView associated_data) {
-  const size_t nonce_size = GcmNonceBytes(iv);
+  const size_t nonce_size = GcmNonceBytes(mechanism);
   if (sealed.size() <= nonce_size + kGcmTagBytes || associated_data.empty() ||
       sealed.size() > nonce_size + kMaxGcmPlaintextBytes + kGcmTagBytes) {
     return absl::InvalidArgumentError("the ciphertext has no size that one can have");
@@ -92,8 +93,8 @@ absl::StatusOr<SecretBytes> GcmOpen(const Module& module, CK_SESSION_HANDLE sess
   std::array<uint8_t, kAppendedNonceBytes> nonce = {};
   std::copy_n(sealed.begin(), nonce_size, nonce.begin());
   CK_GCM_PARAMS parameters = Parameters(absl::MakeSpan(nonce).first(nonce_size), associated_data);
-  CK_MECHANISM mechanism = {CKM_AES_GCM, &parameters, sizeof(parameters)};
-  KEKD_RETURN_IF_ERROR(CheckRv(module->C_DecryptInit(session, &mechanism, key), "C_DecryptInit"));
+  CK_MECHANISM with = {CKM_AES_GCM, &parameters, sizeof(parameters)};
+  KEKD_RETURN_IF_ERROR(CheckRv(module->C_DecryptInit(session, &with, key), "C_DecryptInit"));
 
   const ByteView input = sealed.subspan(nonce_size);
   // Room for the tag too: some modules ask for as much as they are given.
@@ -111,8 +112,8 @@ absl::StatusOr<SecretBytes> GcmOpen(const Module& module, CK_SESSION_HANDLE sess
   return plaintext;
 }
 
-absl::Status NonceHistory::Note(absl::string_view sealed, GcmIv iv) {
-  const std::string nonce(sealed.substr(0, GcmNonceBytes(iv)));
+absl::Status NonceHistory::Note(absl::string_view sealed, KeyMechanism mechanism) {
+  const std::string nonce(sealed.substr(0, GcmNonceBytes(mechanism)));
   MutexLock lock(&mu_);
   if (nonce == first_ || std::find(last_.begin(), last_.end(), nonce) != last_.end()) {
     return absl::InternalError("the token repeats its initialisation vector");
@@ -128,10 +129,10 @@ namespace {
 constexpr absl::string_view kTrialData = "kekd/round-trip/1";
 
 absl::Status MustNotOpen(const Module& module, SessionPool::Lease& lease, CK_OBJECT_HANDLE key,
-                         GcmIv iv, ByteView sealed, ByteView associated_data,
+                         KeyMechanism mechanism, ByteView sealed, ByteView associated_data,
                          absl::string_view what) {
   const absl::StatusOr<SecretBytes> opened =
-      GcmOpen(module, lease.session(), key, iv, sealed, associated_data);
+      GcmOpen(module, lease.session(), key, mechanism, sealed, associated_data);
   if (!opened.ok()) {
     // An error of another kind has said nothing about the data.
     const std::optional<CkRv> rv = CkRvOf(opened.status());
@@ -142,29 +143,30 @@ absl::Status MustNotOpen(const Module& module, SessionPool::Lease& lease, CK_OBJ
       absl::StrCat("the token's AES-GCM opens a ciphertext with ", what, " altered"));
 }
 
-absl::Status Try(const Module& module, SessionPool::Lease& lease, CK_OBJECT_HANDLE key, GcmIv iv,
-                 const RandomSource& random) {
+absl::Status Try(const Module& module, SessionPool::Lease& lease, CK_OBJECT_HANDLE key,
+                 KeyMechanism mechanism, const RandomSource& random) {
   SecretBytes plaintext(32);
   KEKD_RETURN_IF_ERROR(random.Fill(plaintext.RevealMutable(SecretAccessToken())));
   const ByteView data = AsBytes(kTrialData);
   const auto seal = [&] {
-    return GcmSeal(module, lease.session(), key, iv, random, plaintext, data);
+    return GcmSeal(module, lease.session(), key, mechanism, random, plaintext, data);
   };
   KEKD_ASSIGN_OR_RETURN(const std::string sealed, seal());
   // A token may begin anew with each session.
   KEKD_RETURN_IF_ERROR(lease.Renew());
   KEKD_ASSIGN_OR_RETURN(const std::string again, seal());
-  const size_t nonce_size = GcmNonceBytes(iv);
+  const size_t nonce_size = GcmNonceBytes(mechanism);
   if (sealed.compare(0, nonce_size, again, 0, nonce_size) == 0) {
     return absl::FailedPreconditionError("the token's AES-GCM uses an initialisation vector twice");
   }
   std::string altered = sealed;
   altered.back() = static_cast<char>(altered.back() ^ 1);
-  KEKD_RETURN_IF_ERROR(MustNotOpen(module, lease, key, iv, AsBytes(altered), data, "the tag"));
-  KEKD_RETURN_IF_ERROR(MustNotOpen(module, lease, key, iv, AsBytes(sealed),
+  KEKD_RETURN_IF_ERROR(
+      MustNotOpen(module, lease, key, mechanism, AsBytes(altered), data, "the tag"));
+  KEKD_RETURN_IF_ERROR(MustNotOpen(module, lease, key, mechanism, AsBytes(sealed),
                                    AsBytes("kekd/round-trip/2"), "the associated data"));
   KEKD_ASSIGN_OR_RETURN(const SecretBytes opened,
-                        GcmOpen(module, lease.session(), key, iv, AsBytes(sealed), data));
+                        GcmOpen(module, lease.session(), key, mechanism, AsBytes(sealed), data));
   if (!SecretBytes::ConstantTimeEquals(opened, plaintext)) {
     return absl::FailedPreconditionError("the token opens what it sealed to something else");
   }
@@ -173,15 +175,16 @@ absl::Status Try(const Module& module, SessionPool::Lease& lease, CK_OBJECT_HAND
 
 }  // namespace
 
-absl::StatusOr<FoundIv> FindGcmIv(const Module& module, SessionPool::Lease& lease,
-                                  CK_OBJECT_HANDLE key, const RandomSource& random) {
+absl::StatusOr<FoundMechanism> FindGcmIv(const Module& module, SessionPool::Lease& lease,
+                                         CK_OBJECT_HANDLE key, const RandomSource& random) {
   absl::Status first;
-  for (const GcmIv iv : {GcmIv::kCaller, GcmIv::kToken, GcmIv::kTokenAppended}) {
-    const absl::Status tried = Try(module, lease, key, iv, random);
+  for (const KeyMechanism mechanism :
+       {KeyMechanism::kGcmCallerIv, KeyMechanism::kGcmTokenIv, KeyMechanism::kGcmTokenIvAppended}) {
+    const absl::Status tried = Try(module, lease, key, mechanism, random);
     if (tried.ok()) {
-      if (first.ok()) return FoundIv{iv, ""};
+      if (first.ok()) return FoundMechanism{mechanism, ""};
       const std::optional<CkRv> rv = CkRvOf(first);
-      return FoundIv{iv, rv.has_value() ? CkRvName(*rv) : "its output did not fit"};
+      return FoundMechanism{mechanism, rv.has_value() ? CkRvName(*rv) : "its output did not fit"};
     }
     if (first.ok()) first = tried;
     KEKD_RETURN_IF_ERROR(lease.Renew());

@@ -23,17 +23,18 @@ namespace kekd {
 inline constexpr size_t kGcmTagBytes = 16;
 inline constexpr size_t kMaxGcmPlaintextBytes = 4096;
 // Of the nonce at the front of what GcmSeal makes: 12, or 16 for kTokenAppended.
-size_t GcmNonceBytes(GcmIv iv);
+size_t GcmNonceBytes(KeyMechanism mechanism);
 
 // nonce || ciphertext || tag, whoever makes the initialisation vector. One of ours is random bytes
 // of `random`. The plaintext has 1 to kMaxGcmPlaintextBytes bytes and the associated data is not
 // empty (SoftHSM 2.6.1 crashes without any): InvalidArgument. After an error an operation may be
 // left active in the session.
 absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE session,
-                                    CK_OBJECT_HANDLE key, GcmIv iv, const RandomSource& random,
-                                    const SecretBytes& plaintext, ByteView associated_data);
+                                    CK_OBJECT_HANDLE key, KeyMechanism mechanism,
+                                    const RandomSource& random, const SecretBytes& plaintext,
+                                    ByteView associated_data);
 absl::StatusOr<SecretBytes> GcmOpen(const Module& module, CK_SESSION_HANDLE session,
-                                    CK_OBJECT_HANDLE key, GcmIv iv, ByteView sealed,
+                                    CK_OBJECT_HANDLE key, KeyMechanism mechanism, ByteView sealed,
                                     ByteView associated_data);
 
 // NonceHistory knows the nonces that were last made with one key: a token that makes them itself
@@ -45,7 +46,7 @@ class NonceHistory final {
 
   // Notes the nonce of what GcmSeal made. Internal if it is the first one that was noted or one of
   // the last kKept: what was sealed must not leave this process then.
-  absl::Status Note(absl::string_view sealed, GcmIv iv);
+  absl::Status Note(absl::string_view sealed, KeyMechanism mechanism);
 
  private:
   Mutex mu_;
@@ -54,15 +55,15 @@ class NonceHistory final {
   size_t next_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
-struct FoundIv {
-  GcmIv iv = GcmIv::kCaller;
-  std::string reason;  // see KeyReference::iv_reason
+struct FoundMechanism {
+  KeyMechanism mechanism = KeyMechanism::kGcmCallerIv;
+  std::string reason;  // see KeyReference::mechanism_reason
 };
 // Finds out how the token does AES-GCM with this key: the first way in which what was sealed opens
 // again, does not open with other associated data or another tag, and has a nonce of its own each
 // time. The error of the first way if there is none. Renews the lease as it needs.
-absl::StatusOr<FoundIv> FindGcmIv(const Module& module, SessionPool::Lease& lease,
-                                  CK_OBJECT_HANDLE key, const RandomSource& random);
+absl::StatusOr<FoundMechanism> FindGcmIv(const Module& module, SessionPool::Lease& lease,
+                                         CK_OBJECT_HANDLE key, const RandomSource& random);
 
 }  // namespace kekd
 

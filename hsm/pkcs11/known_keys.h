@@ -20,7 +20,7 @@ namespace kekd {
 // and key are fine.
 struct Canary {
   std::string sealed;
-  GcmIv iv = GcmIv::kCaller;
+  KeyMechanism mechanism = KeyMechanism::kGcmCallerIv;
 };
 
 // KnownKeys remembers keys of this process by their names, longer than any attachment: that one of

@@ -68,8 +68,12 @@ TokenDescription DescribeToken(const Module& module, const TokenInfo& token) {
   return description;
 }
 
-KeyReference ReferenceOf(const TokenInfo& token, const KeySelector& key, const FoundIv& iv) {
-  return {.token = token.token, .key = key, .iv = iv.iv, .iv_reason = iv.reason};
+KeyReference ReferenceOf(const TokenInfo& token, const KeySelector& key,
+                         const FoundMechanism& mechanism) {
+  return {.token = token.token,
+          .key = key,
+          .mechanism = mechanism.mechanism,
+          .mechanism_reason = mechanism.reason};
 }
 
 // That no other key on the token could be meant by what is to name this one.
@@ -91,7 +95,7 @@ absl::Status Token::Encrypt(const WorkerRequest& request, Ladder& ladder,
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
     ladder.found = key;
-    KEKD_ASSIGN_OR_RETURN(response.bytes, token.Seal(*key, request.key.iv, request.secret,
+    KEKD_ASSIGN_OR_RETURN(response.bytes, token.Seal(*key, request.key.mechanism, request.secret,
                                                      AsBytes(request.associated_data), lease));
     return absl::OkStatus();
   });
@@ -104,7 +108,7 @@ absl::Status Token::Decrypt(const WorkerRequest& request, Ladder& ladder,
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
     ladder.found = key;
     const auto open = [&] {
-      return GcmOpen(token.module(), lease.session(), key->handle(), request.key.iv,
+      return GcmOpen(token.module(), lease.session(), key->handle(), request.key.mechanism,
                      AsBytes(request.bytes), AsBytes(request.associated_data));
     };
     absl::StatusOr<SecretBytes> opened = open();
@@ -158,7 +162,7 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
     checked = true;
     KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE made,
                           GenerateAesKey(module, writing.session(), asked));
-    absl::StatusOr<FoundIv> iv;
+    absl::StatusOr<FoundMechanism> mechanism;
     const auto examine = [&]() -> absl::Status {
       KEKD_ASSIGN_OR_RETURN(KeyDescription description,
                             DescribeKey(module, writing.session(), made));
@@ -166,8 +170,8 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
       // As every later use will: found by its name, from a session of the pool.
       KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE found,
                             FindSecretKey(module, lease.session(), asked.selector));
-      iv = FindGcmIv(module, lease, found, random_);
-      KEKD_RETURN_IF_ERROR(iv.status());
+      mechanism = FindGcmIv(module, lease, found, random_);
+      KEKD_RETURN_IF_ERROR(mechanism.status());
       response.keys.assign(1, std::move(description));
       return absl::OkStatus();
     };
@@ -178,7 +182,7 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
       return WithContext(examined, absl::StrCat("a new key that is left on the token (",
                                                 CkRvError(rv, "C_DestroyObject").message(), ")"));
     }
-    response.reference = ReferenceOf(token.token(), asked.selector, *iv);
+    response.reference = ReferenceOf(token.token(), asked.selector, *mechanism);
     return absl::OkStatus();
   });
 }
@@ -193,8 +197,8 @@ absl::Status Token::Adopt(const WorkerRequest& request, Ladder& ladder, WorkerRe
     KEKD_ASSIGN_OR_RETURN(KeyDescription description, DescribeKey(module, lease.session(), key));
     KEKD_RETURN_IF_ERROR(CheckAdoptedKey(description, asked));
     KEKD_RETURN_IF_ERROR(CheckUnique(module, lease.session(), description.selector));
-    KEKD_ASSIGN_OR_RETURN(const FoundIv iv, FindGcmIv(module, lease, key, random_));
-    response.reference = ReferenceOf(token.token(), description.selector, iv);
+    KEKD_ASSIGN_OR_RETURN(const FoundMechanism mechanism, FindGcmIv(module, lease, key, random_));
+    response.reference = ReferenceOf(token.token(), description.selector, mechanism);
     response.keys.assign(1, std::move(description));
     return absl::OkStatus();
   });
@@ -316,13 +320,13 @@ absl::Status Token::Measure(const WorkerRequest& request, Ladder& ladder,
       KEKD_RETURN_IF_ERROR(
           measure(absl::StrCat("C_EncryptInit + C_Encrypt, ", how), [&]() -> absl::Status {
             KEKD_ASSIGN_OR_RETURN(sealed, GcmSeal(token.module(), lease.session(), handle,
-                                                  request.key.iv, random_, plaintext, data));
+                                                  request.key.mechanism, random_, plaintext, data));
             return absl::OkStatus();
           }));
       KEKD_RETURN_IF_ERROR(
           measure(absl::StrCat("C_DecryptInit + C_Decrypt, ", how), [&]() -> absl::Status {
-            return GcmOpen(token.module(), lease.session(), handle, request.key.iv, AsBytes(sealed),
-                           data)
+            return GcmOpen(token.module(), lease.session(), handle, request.key.mechanism,
+                           AsBytes(sealed), data)
                 .status();
           }));
     }

@@ -42,9 +42,10 @@ absl::StatusOr<KeyReference> KeyReference::Parse(absl::string_view text) {
       absl::StrSplit(parts.second, absl::MaxSplits("&x-kekd-for=", 1));
   reference.made_for = PercentDecoded(query.second);
   query = absl::StrSplit(query.first, absl::MaxSplits("&x-kekd-iv-reason=", 1));
-  reference.iv_reason = PercentDecoded(query.second);
-  for (const GcmIv iv : {GcmIv::kCaller, GcmIv::kToken, GcmIv::kTokenAppended}) {
-    reference.iv = iv;
+  reference.mechanism_reason = PercentDecoded(query.second);
+  for (const KeyMechanism mechanism :
+       {KeyMechanism::kGcmCallerIv, KeyMechanism::kGcmTokenIv, KeyMechanism::kGcmTokenIvAppended}) {
+    reference.mechanism = mechanism;
     // What differs in any way, in the order or in the spelling, was written by somebody else.
     if (reference.ToString() == text) return reference;
   }

@@ -11,13 +11,14 @@
 
 namespace kekd {
 
-// Who makes the initialisation vector of AES-GCM (NIST SP 800-38D, section 8.2). Found out by a
-// round trip when the key is made or adopted, never assumed by vendor.
-enum class GcmIv : uint8_t {
-  kCaller = 1,  // 12 bytes of ours
-  kToken = 2,   // the token makes it and writes it into the parameter's 12 bytes (AWS CloudHSM)
-  kTokenAppended =
-      3,  // the token makes 16 bytes and appends them after the tag (Luna in FIPS mode)
+// How a key on a token seals and opens. Found out by a round trip when the key is made or adopted,
+// never assumed by vendor. AES-GCM differs in who makes the initialisation vector (NIST
+// SP 800-38D, section 8.2).
+enum class KeyMechanism : uint8_t {
+  kGcmCallerIv = 1,  // 12 bytes of ours
+  kGcmTokenIv = 2,  // the token makes it and writes it into the parameter's 12 bytes (AWS CloudHSM)
+  // The token makes 16 bytes and appends them after the tag (Luna in FIPS mode).
+  kGcmTokenIvAppended = 3,
 };
 
 // KeyReference is KeyMaterial::key_reference of a key on a token: an RFC 7512 URI of the key and of
@@ -32,8 +33,8 @@ enum class GcmIv : uint8_t {
 struct KeyReference {
   TokenSelector token;
   KeySelector key;
-  GcmIv iv = GcmIv::kCaller;
-  std::string iv_reason;  // the CKR_… that ruled out the ways before it; empty for kCaller
+  KeyMechanism mechanism = KeyMechanism::kGcmCallerIv;
+  std::string mechanism_reason;  // what ruled out those before it; empty for the first
   // Which version of which ring it is the key of: "<cluster id>/<ring UUID>/<version>". For kekd
   // alone, not sent to the worker.
   std::string made_for;
@@ -43,8 +44,8 @@ struct KeyReference {
   std::string ToString() const;
 
   friend bool operator==(const KeyReference& a, const KeyReference& b) {
-    return a.token == b.token && a.key == b.key && a.iv == b.iv && a.iv_reason == b.iv_reason &&
-           a.made_for == b.made_for;
+    return a.token == b.token && a.key == b.key && a.mechanism == b.mechanism &&
+           a.mechanism_reason == b.mechanism_reason && a.made_for == b.made_for;
   }
 };
 

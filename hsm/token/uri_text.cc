@@ -20,13 +20,13 @@ bool StandsForItself(char c, absl::string_view name) {
   return c == '/' && (name == "module-path" || name == "pin-source" || name == "x-kekd-for");
 }
 
-absl::string_view ToString(GcmIv iv) {
-  switch (iv) {
-    case GcmIv::kCaller:
+absl::string_view ToString(KeyMechanism mechanism) {
+  switch (mechanism) {
+    case KeyMechanism::kGcmCallerIv:
       return "caller";
-    case GcmIv::kToken:
+    case KeyMechanism::kGcmTokenIv:
       return "token";
-    case GcmIv::kTokenAppended:
+    case KeyMechanism::kGcmTokenIvAppended:
       return "token-appended";
   }
   return "unknown";
@@ -75,8 +75,8 @@ std::string KeyReference::ToString() const {
   std::string uri = "pkcs11:";
   AppendTokenAndKey(uri, token, key);
   uri.push_back('?');
-  AppendUriAttribute(uri, '&', "x-kekd-iv", kekd::ToString(iv));
-  AppendUriAttribute(uri, '&', "x-kekd-iv-reason", iv_reason);
+  AppendUriAttribute(uri, '&', "x-kekd-iv", kekd::ToString(mechanism));
+  AppendUriAttribute(uri, '&', "x-kekd-iv-reason", mechanism_reason);
   AppendUriAttribute(uri, '&', "x-kekd-for", made_for);
   return uri;
 }

@@ -15,7 +15,7 @@ namespace {
 // The first byte of every message.
 constexpr uint8_t kProtocol = 1;
 constexpr auto kLastVerb = static_cast<uint8_t>(WorkerVerb::kMeasure);
-constexpr auto kLastIv = static_cast<uint8_t>(GcmIv::kTokenAppended);
+constexpr auto kLastMechanism = static_cast<uint8_t>(KeyMechanism::kGcmTokenIvAppended);
 // absl::StatusCode::kUnauthenticated.
 constexpr uint8_t kLastStatusCode = 16;
 
@@ -56,15 +56,15 @@ void Read(FieldReader& in, KeySelector& key) {
 void Write(FieldWriter& out, const KeyReference& key) {
   Write(out, key.token);
   Write(out, key.key);
-  out.U8(static_cast<uint8_t>(key.iv));
-  out.Text(key.iv_reason);
+  out.U8(static_cast<uint8_t>(key.mechanism));
+  out.Text(key.mechanism_reason);
 }
 
 void Read(FieldReader& in, KeyReference& key) {
   Read(in, key.token);
   Read(in, key.key);
-  key.iv = static_cast<GcmIv>(in.Enum(kLastIv));
-  key.iv_reason = in.Text();
+  key.mechanism = static_cast<KeyMechanism>(in.Enum(kLastMechanism));
+  key.mechanism_reason = in.Text();
 }
 
 void Write(FieldWriter& out, const WorkerConfig& config) {

@@ -219,7 +219,7 @@ class Doctor final {
                  ? ", decrypts its canary"
                  : ", its canary was not tried: the keyring's files could not be opened here",
              ", initialisation vector by ",
-             version.reference.iv == GcmIv::kCaller ? "kekd" : "the token"));
+             version.reference.mechanism == KeyMechanism::kGcmCallerIv ? "kekd" : "the token"));
   }
 
   // Left over, or of another keyring; nothing is wrong with that, but somebody should know.

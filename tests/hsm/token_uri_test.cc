@@ -127,8 +127,8 @@ KeyReference Sample() {
   KeyReference reference;
   reference.token = {.label = "pr;od", .model = "SoftHSM v2", .serial = "0a1b"};
   reference.key = {.label = "kekd-prod-3", .id = std::string("\0\x01\xff", 3)};
-  reference.iv = GcmIv::kToken;
-  reference.iv_reason = "CKR_VENDOR_DEFINED + 0x12";
+  reference.mechanism = KeyMechanism::kGcmTokenIv;
+  reference.mechanism_reason = "CKR_VENDOR_DEFINED + 0x12";
   reference.made_for = "11111111-1111-4111-8111-111111111111/22222222/3";
   return reference;
 }
@@ -139,11 +139,11 @@ TEST(KeyReferenceTest, ReadsBackWhatItWrote) {
             "?x-kekd-iv=token&x-kekd-iv-reason=CKR_VENDOR_DEFINED%20%2B%200x12"
             "&x-kekd-for=11111111-1111-4111-8111-111111111111/22222222/3");
   KeyReference plain = Sample();
-  plain.iv = GcmIv::kCaller;
-  plain.iv_reason.clear();
+  plain.mechanism = KeyMechanism::kGcmCallerIv;
+  plain.mechanism_reason.clear();
   KeyReference no_reason = Sample();
-  no_reason.iv_reason.clear();
-  no_reason.iv = GcmIv::kTokenAppended;
+  no_reason.mechanism_reason.clear();
+  no_reason.mechanism = KeyMechanism::kGcmTokenIvAppended;
   KeyReference nobody = Sample();
   nobody.made_for.clear();
   for (const KeyReference& reference : {Sample(), plain, no_reason, nobody}) {

@@ -47,8 +47,8 @@ WorkerRequest FullRequest(WorkerVerb verb) {
                     .session_copy = true};
   request.key.token = {"a", "b", "c", "d"};
   request.key.key = {"key", std::string("\0\xff", 2)};
-  request.key.iv = GcmIv::kTokenAppended;
-  request.key.iv_reason = "CKR_ARGUMENTS_BAD";
+  request.key.mechanism = KeyMechanism::kGcmTokenIvAppended;
+  request.key.mechanism_reason = "CKR_ARGUMENTS_BAD";
   request.new_key = {.selector = {"new", "id"}, .allow_extractable = true, .modifiable = true};
   request.count = 99;
   request.associated_data = "associated";
@@ -77,7 +77,7 @@ WorkerResponse FullResponse() {
   key.problem = "it can be read out";
   response.keys = {key};
   response.reference.key = key.selector;
-  response.reference.iv = GcmIv::kToken;
+  response.reference.mechanism = KeyMechanism::kGcmTokenIv;
   response.measurements = {{"C_Encrypt", 5, 6}, {"C_Decrypt", 7, 1ull << 60}};
   response.bytes = "sealed";
   response.secret = SecretFromText("plaintext");

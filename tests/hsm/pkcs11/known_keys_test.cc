@@ -38,14 +38,14 @@ TEST(KnownKeysTest, LooksForAMissingKeyLessAndLessOften) {
 TEST(KnownKeysTest, KeepsTheFirstCanaryUntilTheKeyIsDestroyed) {
   KnownKeys keys;
   EXPECT_FALSE(keys.FirstCanary(kKey).has_value());
-  keys.KeepCanary(kKey, {.sealed = "first", .iv = GcmIv::kToken});
+  keys.KeepCanary(kKey, {.sealed = "first", .mechanism = KeyMechanism::kGcmTokenIv});
   keys.KeepCanary(kKey, {.sealed = "second"});
   keys.Add(kKey);
   keys.Remove(kKey);
   EXPECT_FALSE(keys.Contains(kKey));
   ASSERT_TRUE(keys.FirstCanary(kKey).has_value());
   EXPECT_EQ(keys.FirstCanary(kKey)->sealed, "first");
-  EXPECT_EQ(keys.FirstCanary(kKey)->iv, GcmIv::kToken);
+  EXPECT_EQ(keys.FirstCanary(kKey)->mechanism, KeyMechanism::kGcmTokenIv);
   EXPECT_FALSE(keys.FirstCanary(kOther).has_value());
   keys.Forget(kKey);
   EXPECT_FALSE(keys.FirstCanary(kKey).has_value());

@@ -337,7 +337,7 @@ TEST(NonceHistoryTest, KnowsTheFirstAndTheLast) {
   NonceHistory history;
   const auto note = [&](size_t n) {
     std::string sealed(12 + 16 + 1, static_cast<char>(n));
-    return history.Note(sealed, GcmIv::kToken);
+    return history.Note(sealed, KeyMechanism::kGcmTokenIv);
   };
   for (size_t n = 0; n < NonceHistory::kKept + 2; ++n) {
     EXPECT_THAT(note(n), IsOk()) << n;
@@ -378,8 +378,8 @@ TEST_F(RecoveryTest, FindsOutWhoMakesTheInitialisationVector) {
   Order("gcm-iv token");
   const WorkerResponse cloud = Generate("cloud", "2");
   ASSERT_THAT(cloud.status, IsOk());
-  EXPECT_EQ(cloud.reference.iv, GcmIv::kToken);
-  EXPECT_THAT(cloud.reference.iv_reason, HasSubstr("CKR_"));
+  EXPECT_EQ(cloud.reference.mechanism, KeyMechanism::kGcmTokenIv);
+  EXPECT_THAT(cloud.reference.mechanism_reason, HasSubstr("CKR_"));
   const WorkerResponse sealed = Encrypt(cloud.reference, text);
   EXPECT_EQ(sealed.bytes.size(), 12 + 32 + 16);
   EXPECT_EQ(RevealedText(Decrypt(cloud.reference, sealed.bytes).secret), text);
@@ -387,7 +387,7 @@ TEST_F(RecoveryTest, FindsOutWhoMakesTheInitialisationVector) {
   Order("gcm-iv token-appended");
   const WorkerResponse luna = Generate("luna", "3");
   ASSERT_THAT(luna.status, IsOk());
-  EXPECT_EQ(luna.reference.iv, GcmIv::kTokenAppended);
+  EXPECT_EQ(luna.reference.mechanism, KeyMechanism::kGcmTokenIvAppended);
   const WorkerResponse appended = Encrypt(luna.reference, text);
   EXPECT_EQ(appended.bytes.size(), 16 + 32 + 16);
   EXPECT_EQ(RevealedText(Decrypt(luna.reference, appended.bytes).secret), text);

@@ -50,7 +50,7 @@ TEST_P(TokenContractTest, GeneratesAKeyThatStaysAndWorks) {
   EXPECT_EQ(made.keys[0].type, "AES-256");
   EXPECT_TRUE(made.keys[0].is_private);
   EXPECT_EQ(made.keys[0].modifiable, !GetParam().non_modifiable);
-  EXPECT_EQ(made.reference.iv, GcmIv::kCaller);
+  EXPECT_EQ(made.reference.mechanism, KeyMechanism::kGcmCallerIv);
   EXPECT_EQ(made.reference.key.label, "kek-1");
 
   const std::string text(32, 's');
