@@ -65,6 +65,12 @@ target_link_libraries(kekd_zlib INTERFACE "${KEKD_LIB_z_a}${KEKD_LIB_z_so}")
 add_library(kekd_spdlog INTERFACE)
 target_link_libraries(kekd_spdlog INTERFACE spdlog::spdlog)
 
+find_path(KEKD_SECCOMP_INCLUDE seccomp.h REQUIRED)
+find_library(KEKD_SECCOMP_LIBRARY seccomp REQUIRED)
+add_library(kekd_seccomp INTERFACE)
+target_include_directories(kekd_seccomp SYSTEM INTERFACE "${KEKD_SECCOMP_INCLUDE}")
+target_link_libraries(kekd_seccomp INTERFACE "${KEKD_SECCOMP_LIBRARY}")
+
 # p11-kit's header of Cryptoki 2.40 and its parser of PKCS#11 URIs.
 find_path(KEKD_P11_KIT_INCLUDE p11-kit/uri.h PATH_SUFFIXES p11-kit-1 REQUIRED)
 find_library(KEKD_P11_KIT_LIBRARY p11-kit REQUIRED)

@@ -23,6 +23,7 @@ namespace kekd {
 namespace {
 
 using ::testing::_;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::ReadTestFile;
@@ -80,7 +81,8 @@ class WorkerTest : public ::testing::Test {
 TEST_F(WorkerTest, WorksAndHidesWhatIsInIt) {
   EXPECT_THAT(Encrypt(), IsOk());
   const std::string proc = absl::StrCat("/proc/", client_->GetStats().pid);
-  EXPECT_THAT(ReadTestFile(proc + "/status"), HasSubstr("NoNewPrivs:\t1"));
+  EXPECT_THAT(ReadTestFile(proc + "/status"),
+              AllOf(HasSubstr("NoNewPrivs:\t1"), HasSubstr("Seccomp:\t2")));
   EXPECT_THAT(ReadTestFile(proc + "/limits"), ::testing::ContainsRegex("Max core file size +0 +0"));
   EXPECT_EQ(ReadTestFile(proc + "/cmdline").find("4711"), std::string::npos);
 }
