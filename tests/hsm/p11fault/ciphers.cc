@@ -8,24 +8,6 @@
 namespace kekd::p11fault {
 namespace {
 
-using KeyedInit = CK_RV (*CK_FUNCTION_LIST::*)(CK_SESSION_HANDLE, CK_MECHANISM*, CK_OBJECT_HANDLE);
-
-// C_DecryptInit and its like.
-CK_RV InitWithKey(Function function, KeyedInit member, CK_SESSION_HANDLE session,
-                  CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key) {
-  Shim& shim = Shim::Get();
-  return shim.OnSession(function, session,
-                        [&](const Orders& orders, const Session& found) -> CK_RV {
-                          if (mechanism != nullptr && orders.IsMasked(mechanism->mechanism)) {
-                            return CKR_MECHANISM_INVALID;
-                          }
-                          const auto real_key = shim.handles.RealObject(key, orders.renumber);
-                          if (!real_key.has_value()) return CKR_KEY_HANDLE_INVALID;
-                          shim.Reached(function);
-                          return (shim.real().*member)(found.real, mechanism, *real_key);
-                        });
-}
-
 // A call that makes an object: `body` gets the session and returns what the module says, the handle
 // in *object.
 template <typename Body>
@@ -34,9 +16,7 @@ CK_RV MakeObject(Function function, CK_SESSION_HANDLE session, const CK_MECHANIS
   Shim& shim = Shim::Get();
   return shim.OnSession(function, session,
                         [&](const Orders& orders, const Session& found) -> CK_RV {
-                          if (mechanism != nullptr && orders.IsMasked(mechanism->mechanism)) {
-                            return CKR_MECHANISM_INVALID;
-                          }
+                          if (orders.IsMasked(mechanism, function)) return CKR_MECHANISM_INVALID;
                           const CK_RV rv = body(orders, found);
                           if (rv == CKR_OK)
                             *object = shim.handles.OuterObject(*object, orders.renumber);
@@ -160,9 +140,8 @@ CK_RV EncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_
   Shim& shim = Shim::Get();
   return shim.OnSession(Function::kEncryptInit, session,
                         [&](const Orders& orders, const Session& found) -> CK_RV {
-                          if (mechanism != nullptr && orders.IsMasked(mechanism->mechanism)) {
+                          if (orders.IsMasked(mechanism, Function::kEncryptInit))
                             return CKR_MECHANISM_INVALID;
-                          }
                           const auto real_key = shim.handles.RealObject(key, orders.renumber);
                           if (!real_key.has_value()) return CKR_KEY_HANDLE_INVALID;
                           shim.handles.SetTokenIv(session, std::nullopt);
@@ -214,37 +193,12 @@ CK_RV EncryptFinal(CK_SESSION_HANDLE session, CK_BYTE* out, CK_ULONG* out_size) 
                         });
 }
 
-CK_RV DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key) {
-  return InitWithKey(Function::kDecryptInit, &CK_FUNCTION_LIST::C_DecryptInit, session, mechanism,
-                     key);
-}
-
-CK_RV SignInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key) {
-  return InitWithKey(Function::kSignInit, &CK_FUNCTION_LIST::C_SignInit, session, mechanism, key);
-}
-
-CK_RV SignRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key) {
-  return InitWithKey(Function::kSignRecoverInit, &CK_FUNCTION_LIST::C_SignRecoverInit, session,
-                     mechanism, key);
-}
-
-CK_RV VerifyInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key) {
-  return InitWithKey(Function::kVerifyInit, &CK_FUNCTION_LIST::C_VerifyInit, session, mechanism,
-                     key);
-}
-
-CK_RV VerifyRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key) {
-  return InitWithKey(Function::kVerifyRecoverInit, &CK_FUNCTION_LIST::C_VerifyRecoverInit, session,
-                     mechanism, key);
-}
-
 CK_RV DigestInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism) {
   Shim& shim = Shim::Get();
   return shim.OnSession(Function::kDigestInit, session,
                         [&](const Orders& orders, const Session& found) -> CK_RV {
-                          if (mechanism != nullptr && orders.IsMasked(mechanism->mechanism)) {
+                          if (orders.IsMasked(mechanism, Function::kDigestInit))
                             return CKR_MECHANISM_INVALID;
-                          }
                           shim.Reached(Function::kDigestInit);
                           return shim.real().C_DigestInit(found.real, mechanism);
                         });
@@ -282,9 +236,7 @@ CK_RV WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HAND
   Shim& shim = Shim::Get();
   return shim.OnSession(
       Function::kWrapKey, session, [&](const Orders& orders, const Session& found) -> CK_RV {
-        if (mechanism != nullptr && orders.IsMasked(mechanism->mechanism)) {
-          return CKR_MECHANISM_INVALID;
-        }
+        if (orders.IsMasked(mechanism, Function::kWrapKey)) return CKR_MECHANISM_INVALID;
         const auto real_wrapping = shim.handles.RealObject(wrapping_key, orders.renumber);
         if (!real_wrapping.has_value()) return CKR_WRAPPING_KEY_HANDLE_INVALID;
         const auto real_key = shim.handles.RealObject(key, orders.renumber);

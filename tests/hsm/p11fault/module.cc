@@ -1,49 +1,11 @@
-// The functions of CK_FUNCTION_LIST (PKCS#11 2.40). Those that only pass on are templates here;
-// what does more is in slots.cc and ciphers.cc.
+// The functions of CK_FUNCTION_LIST (PKCS#11 2.40), and what the library exports. Functions that
+// only pass on are templates (passed_on.h); what does more is in slots.cc and ciphers.cc.
 #include "tests/hsm/p11fault/module.h"
 
-#include <mutex>
-#include <utility>
+#include "tests/hsm/p11fault/passed_on.h"
 
 namespace kekd::p11fault {
 namespace {
-
-// A function of the real module whose first argument is a session.
-template <Function kFunction, auto kMember, typename Signature>
-struct PassedOn;
-
-template <Function kFunction, auto kMember, typename... Arguments>
-struct PassedOn<kFunction, kMember, CK_RV (*)(CK_SESSION_HANDLE, Arguments...)> {
-  static CK_RV Call(CK_SESSION_HANDLE session, Arguments... arguments) {
-    Shim& shim = Shim::Get();
-    return shim.OnSession(kFunction, session, [&](const Orders&, const Session& found) {
-      shim.Reached(kFunction);
-      return (shim.real().*kMember)(found.real, arguments...);
-    });
-  }
-};
-
-// The same, with an object second.
-template <Function kFunction, auto kMember, typename Signature>
-struct WithObject;
-
-template <Function kFunction, auto kMember, typename... Arguments>
-struct WithObject<kFunction, kMember,
-                  CK_RV (*)(CK_SESSION_HANDLE, CK_OBJECT_HANDLE, Arguments...)> {
-  static CK_RV Call(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object, Arguments... arguments) {
-    Shim& shim = Shim::Get();
-    return shim.OnSession(kFunction, session,
-                          [&](const Orders& orders, const Session& found) -> CK_RV {
-                            const auto real = shim.handles.RealObject(object, orders.renumber);
-                            if (!real.has_value()) return CKR_OBJECT_HANDLE_INVALID;
-                            shim.Reached(kFunction);
-                            return (shim.real().*kMember)(found.real, *real, arguments...);
-                          });
-  }
-};
-
-template <auto kMember>
-using SignatureOf = std::remove_reference_t<decltype(std::declval<CK_FUNCTION_LIST&>().*kMember)>;
 
 CK_RV GetFunctionList(CK_FUNCTION_LIST** list);
 
@@ -75,12 +37,11 @@ CK_RV GetInfo(CK_INFO* info) {
   });
 }
 
-#define PASSED_ON(name)                                                \
-  .C_##name = PassedOn<Function::k##name, &CK_FUNCTION_LIST::C_##name, \
-                       SignatureOf<&CK_FUNCTION_LIST::C_##name>>::Call
-#define WITH_OBJECT(name)                                                \
-  .C_##name = WithObject<Function::k##name, &CK_FUNCTION_LIST::C_##name, \
-                         SignatureOf<&CK_FUNCTION_LIST::C_##name>>::Call
+#define PASSED_ON(name) .C_##name = PassedOn<Function::k##name, &CK_FUNCTION_LIST::C_##name>::Call
+#define WITH_OBJECT(name) \
+  .C_##name = WithObject<Function::k##name, &CK_FUNCTION_LIST::C_##name>::Call
+#define INIT_WITH_KEY(name) \
+  .C_##name = InitWithKey<Function::k##name, &CK_FUNCTION_LIST::C_##name>::Call
 
 CK_FUNCTION_LIST functions = {
     .version = {2, 40},
@@ -117,7 +78,7 @@ CK_FUNCTION_LIST functions = {
     .C_Encrypt = Encrypt,
     .C_EncryptUpdate = EncryptUpdate,
     .C_EncryptFinal = EncryptFinal,
-    .C_DecryptInit = DecryptInit,
+    INIT_WITH_KEY(DecryptInit),
     PASSED_ON(Decrypt),
     PASSED_ON(DecryptUpdate),
     PASSED_ON(DecryptFinal),
@@ -126,17 +87,17 @@ CK_FUNCTION_LIST functions = {
     PASSED_ON(DigestUpdate),
     WITH_OBJECT(DigestKey),
     PASSED_ON(DigestFinal),
-    .C_SignInit = SignInit,
+    INIT_WITH_KEY(SignInit),
     PASSED_ON(Sign),
     PASSED_ON(SignUpdate),
     PASSED_ON(SignFinal),
-    .C_SignRecoverInit = SignRecoverInit,
+    INIT_WITH_KEY(SignRecoverInit),
     PASSED_ON(SignRecover),
-    .C_VerifyInit = VerifyInit,
+    INIT_WITH_KEY(VerifyInit),
     PASSED_ON(Verify),
     PASSED_ON(VerifyUpdate),
     PASSED_ON(VerifyFinal),
-    .C_VerifyRecoverInit = VerifyRecoverInit,
+    INIT_WITH_KEY(VerifyRecoverInit),
     PASSED_ON(VerifyRecover),
     PASSED_ON(DigestEncryptUpdate),
     PASSED_ON(DecryptDigestUpdate),
@@ -165,8 +126,22 @@ CK_RV GetFunctionList(CK_FUNCTION_LIST** list) {
 }
 
 }  // namespace
+
+CK_FUNCTION_LIST& List() { return functions; }
+
 }  // namespace kekd::p11fault
 
-extern "C" __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST** list) {
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST** list) {
   return kekd::p11fault::GetFunctionList(list);
+}
+
+EXPORTED CK_RV C_GetInterfaceList(kekd::p11fault::Interface* interfaces, CK_ULONG* count) {
+  return kekd::p11fault::GetInterfaceList(interfaces, count);
+}
+
+EXPORTED CK_RV C_GetInterface(CK_BYTE* name, CK_VERSION* version, kekd::p11fault::Interface** found,
+                              CK_FLAGS flags) {
+  return kekd::p11fault::GetInterface(name, version, found, flags);
 }

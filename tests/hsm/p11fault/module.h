@@ -1,5 +1,5 @@
 // The functions of the module that do more than to pass on. Their arguments are those of the
-// functions of PKCS#11 2.40 of the same names.
+// functions of PKCS#11 of the same names.
 #ifndef KEKD_TESTS_HSM_P11FAULT_MODULE_H_
 #define KEKD_TESTS_HSM_P11FAULT_MODULE_H_
 
@@ -37,12 +37,7 @@ CK_RV Encrypt(CK_SESSION_HANDLE session, CK_BYTE* in, CK_ULONG in_size, CK_BYTE*
 CK_RV EncryptUpdate(CK_SESSION_HANDLE session, CK_BYTE* in, CK_ULONG in_size, CK_BYTE* out,
                     CK_ULONG* out_size);
 CK_RV EncryptFinal(CK_SESSION_HANDLE session, CK_BYTE* out, CK_ULONG* out_size);
-CK_RV DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key);
 CK_RV DigestInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism);
-CK_RV SignInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key);
-CK_RV SignRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key);
-CK_RV VerifyInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key);
-CK_RV VerifyRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE key);
 CK_RV GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_ATTRIBUTE* attributes,
                   CK_ULONG count, CK_OBJECT_HANDLE* key);
 CK_RV GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism,
@@ -56,6 +51,13 @@ CK_RV UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HA
                 CK_OBJECT_HANDLE* key);
 CK_RV DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM* mechanism, CK_OBJECT_HANDLE base_key,
                 CK_ATTRIBUTE* attributes, CK_ULONG count, CK_OBJECT_HANDLE* key);
+
+// The list of all functions of 2.40 (module.cc).
+CK_FUNCTION_LIST& List();
+
+// What PKCS#11 3.0 adds (interfaces.cc).
+CK_RV GetInterfaceList(Interface* interfaces, CK_ULONG* count);
+CK_RV GetInterface(CK_BYTE* name, CK_VERSION* version, Interface** found, CK_FLAGS flags);
 
 }  // namespace kekd::p11fault
 

@@ -11,14 +11,14 @@
 
 namespace kekd::p11fault {
 
-// The functions of CK_FUNCTION_LIST, in its order.
+// The functions of CK_FUNCTION_LIST_3_0, in its order.
 enum class Function : uint8_t {
 #define FUNCTION(name) k##name,
 #include "tests/hsm/p11fault/functions.inc"
 #undef FUNCTION
 };
 
-inline constexpr size_t kFunctions = static_cast<size_t>(Function::kWaitForSlotEvent) + 1;
+inline constexpr size_t kFunctions = static_cast<size_t>(Function::kMessageVerifyFinal) + 1;
 
 // "C_Encrypt".
 const char* NameOf(Function function);

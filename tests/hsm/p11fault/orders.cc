@@ -52,6 +52,9 @@ class Line final {
     return value.value_or(Value());
   }
 
+  // And all is well so far.
+  bool HasMore() const { return !empty() && error_.empty(); }
+
   void Fail(const std::string& why) {
     if (error_.empty()) error_ = why;
   }
@@ -133,6 +136,21 @@ bool ParseTokenFlag(Line& line, Orders& orders) {
   return false;
 }
 
+// After "mask-mechanism": CKM_… [CKM_… …] [in FUNCTION [FUNCTION …]].
+Mask ParseMask(Line& line) {
+  Mask mask;
+  bool in_some = false;
+  do {
+    mask.mechanisms.push_back(line.NextNamed("the mechanism", MechanismByName));
+    in_some = line.Take("in");
+  } while (!in_some && line.HasMore());
+  if (!in_some) return mask;
+  do {
+    mask.functions.push_back(line.NextNamed("the function", FunctionByName));
+  } while (line.HasMore());
+  return mask;
+}
+
 void ParseLine(Line& line, const std::string& text, Orders& orders) {
   if (line.Take("module")) {
     orders.module = line.Next("the module's path");
@@ -145,7 +163,9 @@ void ParseLine(Line& line, const std::string& text, Orders& orders) {
     orders.max_sessions = line.NextNumber("the number of sessions");
     orders.max_sessions_told = !line.Take("not-told");
   } else if (line.Take("mask-mechanism")) {
-    orders.masked.push_back(line.NextNamed("the mechanism", MechanismByName));
+    orders.masks.push_back(ParseMask(line));
+  } else if (line.Take("only-2.40")) {
+    orders.only_2_40 = true;
   } else if (line.Take("gcm-iv")) {
     if (line.Take("token")) {
       orders.gcm_iv = GcmIv::kToken;
@@ -172,8 +192,14 @@ void ParseLine(Line& line, const std::string& text, Orders& orders) {
 
 }  // namespace
 
-bool Orders::IsMasked(CK_MECHANISM_TYPE mechanism) const {
-  return std::find(masked.begin(), masked.end(), mechanism) != masked.end();
+bool Orders::IsMasked(CK_MECHANISM_TYPE mechanism, Function function) const {
+  const auto has = [](const auto& all, auto one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  };
+  return std::any_of(masks.begin(), masks.end(), [&](const Mask& mask) {
+    return has(mask.mechanisms, mechanism) &&
+           (mask.functions.empty() || has(mask.functions, function));
+  });
 }
 
 ParsedOrders Parse(const std::string& text) {

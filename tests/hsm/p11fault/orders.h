@@ -37,6 +37,12 @@ struct Order {
 
 enum class GcmIv : uint8_t { kCaller, kToken, kTokenAppended };
 
+// "mask-mechanism": these mechanisms, in these functions; none: in all.
+struct Mask {
+  std::vector<CK_MECHANISM_TYPE> mechanisms;
+  std::vector<Function> functions;
+};
+
 // A whole control file.
 struct Orders {
   std::string module;
@@ -47,11 +53,16 @@ struct Orders {
   CK_FLAGS token_flags = 0;  // set in CK_TOKEN_INFO
   std::optional<CK_ULONG> max_sessions;
   bool max_sessions_told = true;
-  std::vector<CK_MECHANISM_TYPE> masked;
+  std::vector<Mask> masks;
+  bool only_2_40 = false;  // no interface of PKCS#11 3.0
   GcmIv gcm_iv = GcmIv::kCaller;
   bool gcm_iv_repeats = false;
 
-  bool IsMasked(CK_MECHANISM_TYPE mechanism) const;
+  bool IsMasked(CK_MECHANISM_TYPE mechanism, Function function) const;
+  // No mechanism is none that is masked.
+  bool IsMasked(const CK_MECHANISM* mechanism, Function function) const {
+    return mechanism != nullptr && IsMasked(mechanism->mechanism, function);
+  }
 };
 
 struct ParsedOrders {

@@ -22,11 +22,13 @@ TEST(OrdersTest, ReadsEveryOrder) {
       "C_Digest exit 3\n"
       "C_Finalize abort\n"
       "token-gone until-reinit\nrenumber\npin-locked\npin-final-try\nmax-sessions 3 not-told\n"
-      "mask-mechanism CKM_AES_GCM\nmask-mechanism 0x2109\ngcm-iv token-appended\n");
+      "mask-mechanism CKM_AES_GCM 0x2109 # both\n"
+      "mask-mechanism CKM_AES_KEY_WRAP_KWP in C_WrapKey C_UnwrapKey\n"
+      "gcm-iv token-appended\nonly-2.40\nC_EncryptMessage return 5\n");
   EXPECT_EQ(parsed.error, "");
   const Orders& orders = parsed.orders;
   EXPECT_EQ(orders.module, "/lib/x.so");
-  ASSERT_EQ(orders.orders.size(), 9U);
+  ASSERT_EQ(orders.orders.size(), 10U);
   const Order& first = orders.orders[0];
   EXPECT_EQ(first.function, Function::kEncrypt);
   EXPECT_EQ(first.at, 3U);
@@ -49,18 +51,39 @@ TEST(OrdersTest, ReadsEveryOrder) {
   EXPECT_EQ(orders.token_flags, CKF_USER_PIN_LOCKED | CKF_USER_PIN_FINAL_TRY);
   EXPECT_EQ(orders.max_sessions, 3U);
   EXPECT_FALSE(orders.max_sessions_told);
-  EXPECT_TRUE(orders.IsMasked(CKM_AES_GCM) && orders.IsMasked(0x2109));
-  EXPECT_FALSE(orders.IsMasked(CKM_AES_CBC));
+  EXPECT_TRUE(orders.IsMasked(CKM_AES_GCM, Function::kEncryptInit));
+  EXPECT_TRUE(orders.IsMasked(0x2109, Function::kGetMechanismList));
+  EXPECT_TRUE(orders.IsMasked(0x210b, Function::kUnwrapKey));
+  EXPECT_FALSE(orders.IsMasked(0x210b, Function::kGetMechanismList));
+  EXPECT_FALSE(orders.IsMasked(CKM_AES_CBC, Function::kEncryptInit));
+  EXPECT_TRUE(orders.only_2_40);
+  EXPECT_EQ(orders.orders[9].function, Function::kEncryptMessage);
   EXPECT_EQ(orders.gcm_iv, GcmIv::kTokenAppended);
 }
 
 TEST(OrdersTest, SaysWhatItDoesNotUnderstand) {
-  for (const char* wrong :
-       {"C_Nothing return CKR_OK", "C_Encrypt return", "C_Encrypt return CKR_NOTHING",
-        "C_Encrypt at x return 5", "C_Encrypt", "C_Encrypt sing", "C_Encrypt crash now",
-        "C_Encrypt exit", "C_Encrypt return 5 in-all", "C_Encrypt return 5 as a/b",
-        "C_Encrypt return 5x", "C_Encrypt return -5", "token-gone forever", "gcm-iv none",
-        "mask-mechanism CKM_NOTHING", "max-sessions", "C_Encrypt return 5 times"}) {
+  for (const char* wrong : {"C_Nothing return CKR_OK",
+                            "C_Encrypt return",
+                            "C_Encrypt return CKR_NOTHING",
+                            "C_Encrypt at x return 5",
+                            "C_Encrypt",
+                            "C_Encrypt sing",
+                            "C_Encrypt crash now",
+                            "C_Encrypt exit",
+                            "C_Encrypt return 5 in-all",
+                            "C_Encrypt return 5 as a/b",
+                            "C_Encrypt return 5x",
+                            "C_Encrypt return -5",
+                            "token-gone forever",
+                            "gcm-iv none",
+                            "mask-mechanism CKM_NOTHING",
+                            "mask-mechanism",
+                            "mask-mechanism in C_WrapKey",
+                            "mask-mechanism CKM_AES_GCM in",
+                            "mask-mechanism CKM_AES_GCM in C_Nothing",
+                            "only-2.40 or so",
+                            "max-sessions",
+                            "C_Encrypt return 5 times"}) {
     const std::string error = Parse(std::string(kModule) + wrong + "\n").error;
     EXPECT_EQ(error.substr(0, 8), "line 2: ") << wrong;
   }
@@ -85,7 +108,8 @@ TEST(OrdersTest, KnowsTheStandardsNames) {
   EXPECT_EQ(ReturnValueByName("0x30"), CKR_DEVICE_ERROR);
   EXPECT_EQ(FunctionByName("C_WaitForSlotEvent"), Function::kWaitForSlotEvent);
   EXPECT_STREQ(NameOf(Function::kInitialize), "C_Initialize");
-  EXPECT_EQ(kFunctions, 68U);
+  EXPECT_EQ(FunctionByName("C_MessageVerifyFinal"), Function::kMessageVerifyFinal);
+  EXPECT_EQ(kFunctions, 92U);
 }
 
 }  // namespace

@@ -4,17 +4,14 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <vector>
 
 namespace kekd::p11fault {
 namespace {
 
-// The function list of the module at `path`; null after a word about why.
-CK_FUNCTION_LIST* Load(const std::string& path) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    std::fprintf(stderr, "p11fault: %s\n", dlerror());
-    return nullptr;
-  }
+// The function list of the library; null after a word about why.
+CK_FUNCTION_LIST* FindList(void* library, const std::string& path) {
   const auto get_list = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
   CK_FUNCTION_LIST* list = nullptr;
   if (get_list == nullptr || get_list(&list) != CKR_OK || list == nullptr) {
@@ -22,6 +19,22 @@ CK_FUNCTION_LIST* Load(const std::string& path) {
     return nullptr;
   }
   return list;
+}
+
+// Its list of PKCS#11 3.x; null if it has none.
+FunctionList3* FindList3(void* library) {
+  const auto get = reinterpret_cast<decltype(FunctionList3::C_GetInterfaceList)>(
+      dlsym(library, "C_GetInterfaceList"));
+  CK_ULONG count = 0;
+  if (get == nullptr || get(nullptr, &count) != CKR_OK) return nullptr;
+  std::vector<Interface> interfaces(count);
+  if (get(interfaces.data(), &count) != CKR_OK) return nullptr;
+  for (const Interface& interface : interfaces) {
+    auto* const list = static_cast<FunctionList3*>(interface.functions);
+    const bool standard = std::strcmp(interface.name, kStandardInterface) == 0;
+    if (standard && list->base.version.major == 3) return list;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -44,7 +57,14 @@ bool Shim::Start() {
       std::fprintf(stderr, "p11fault: %s\n", error.c_str());
       return;
     }
-    real_ = Load(control_->module());
+    const std::string module = control_->module();
+    void* const library = dlopen(module.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+      std::fprintf(stderr, "p11fault: %s\n", dlerror());
+      return;
+    }
+    real_ = FindList(library, module);
+    real3_ = FindList3(library);
   });
   return real_ != nullptr;
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "tests/hsm/p11fault/control.h"
+#include "tests/hsm/p11fault/cryptoki3.h"
 #include "tests/hsm/p11fault/handles.h"
 
 namespace kekd::p11fault {
@@ -68,6 +69,9 @@ class Shim final {
 
   void Reached(Function function) { control_->Reached(function); }
   CK_FUNCTION_LIST& real() { return *real_; }
+  // Of a module that has it.
+  FunctionList3& real3() { return *real3_; }
+  bool has_real3() const { return real3_ != nullptr; }
   bool gone() const { return gone_; }
   // After C_Initialize and C_Finalize.
   void Initialised(bool now);
@@ -84,6 +88,7 @@ class Shim final {
   std::once_flag started_;
   std::unique_ptr<Control> control_;
   CK_FUNCTION_LIST* real_ = nullptr;
+  FunctionList3* real3_ = nullptr;  // null: the module has no interface of PKCS#11 3.x
   // Shared by those who are in the real module, so that no session is closed under their hands.
   std::shared_mutex in_module_;
   std::atomic<bool> gone_ = false;

@@ -62,25 +62,28 @@ CK_RV GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO* info) {
 
 CK_RV GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE* list, CK_ULONG* count) {
   Shim& shim = Shim::Get();
-  return shim.OnSlot(
-      Function::kGetMechanismList, slot, [&](const Orders& orders, CK_SLOT_ID real) -> CK_RV {
-        CK_ULONG size = 0;
-        CK_RV rv = shim.real().C_GetMechanismList(real, nullptr, &size);
-        if (rv != CKR_OK) return rv;
-        std::vector<CK_MECHANISM_TYPE> mechanisms(size);
-        rv = shim.real().C_GetMechanismList(real, mechanisms.data(), &size);
-        if (rv != CKR_OK) return rv;
-        mechanisms.resize(size);
-        std::erase_if(mechanisms, [&](CK_MECHANISM_TYPE type) { return orders.IsMasked(type); });
-        return ReturnList(mechanisms, list, count);
-      });
+  return shim.OnSlot(Function::kGetMechanismList, slot,
+                     [&](const Orders& orders, CK_SLOT_ID real) -> CK_RV {
+                       CK_ULONG size = 0;
+                       CK_RV rv = shim.real().C_GetMechanismList(real, nullptr, &size);
+                       if (rv != CKR_OK) return rv;
+                       std::vector<CK_MECHANISM_TYPE> mechanisms(size);
+                       rv = shim.real().C_GetMechanismList(real, mechanisms.data(), &size);
+                       if (rv != CKR_OK) return rv;
+                       mechanisms.resize(size);
+                       std::erase_if(mechanisms, [&](CK_MECHANISM_TYPE type) {
+                         return orders.IsMasked(type, Function::kGetMechanismList);
+                       });
+                       return ReturnList(mechanisms, list, count);
+                     });
 }
 
 CK_RV GetMechanismInfo(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO* info) {
   Shim& shim = Shim::Get();
   return shim.OnSlot(Function::kGetMechanismInfo, slot,
                      [&](const Orders& orders, CK_SLOT_ID real) -> CK_RV {
-                       if (orders.IsMasked(type)) return CKR_MECHANISM_INVALID;
+                       if (orders.IsMasked(type, Function::kGetMechanismInfo))
+                         return CKR_MECHANISM_INVALID;
                        return shim.real().C_GetMechanismInfo(real, type, info);
                      });
 }
