@@ -253,6 +253,8 @@ absl::string_view ToString(Algorithm algorithm) {
       return "XAES-256-GCM";
     case Algorithm::kAes256Gcm:
       return "AES-256-GCM";
+    case Algorithm::kAes256GcmWrappedKey:
+      return "AES-256-GCM under a wrapped one-time key";
   }
   return "?";
 }
@@ -263,6 +265,8 @@ absl::StatusOr<Algorithm> AlgorithmFromNumber(uint32_t number) {
       return Algorithm::kXaes256Gcm;
     case static_cast<uint32_t>(Algorithm::kAes256Gcm):
       return Algorithm::kAes256Gcm;
+    case static_cast<uint32_t>(Algorithm::kAes256GcmWrappedKey):
+      return Algorithm::kAes256GcmWrappedKey;
     default:
       return absl::UnimplementedError(
           absl::StrCat("algorithm ", number, " is not known to this version of kekd"));
@@ -278,6 +282,9 @@ absl::StatusOr<std::unique_ptr<const Aead>> CreateAead(Algorithm algorithm, Secr
   if (key.size() != kAes256KeyBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("an AES-256 key has ", kAes256KeyBytes, " bytes, not ", key.size()));
+  }
+  if (algorithm == Algorithm::kAes256GcmWrappedKey) {
+    return absl::InvalidArgumentError("one-time keys are made by a device's backend");
   }
   if (FetchedGcm() == nullptr || FetchedEcb() == nullptr) return OpenSslError("EVP_CIPHER_fetch");
   if (algorithm == Algorithm::kXaes256Gcm) return Xaes256Gcm::Create(key, random);

@@ -18,11 +18,15 @@ namespace kekd {
 enum class Algorithm : uint8_t {
   kXaes256Gcm = 1,  // C2SP XAES-256-GCM: random 24-byte nonce, no bound on uses that matters
   kAes256Gcm = 2,   // NIST SP 800-38D: 12-byte nonce; for devices and approved mode
+  // A one-time key as a device wraps it, then AES-256-GCM under that one: for devices that can do
+  // no more. A backend's own; there is no Aead of it.
+  kAes256GcmWrappedKey = 3,
 };
 
 absl::string_view ToString(Algorithm algorithm);                 // "XAES-256-GCM", …
 absl::StatusOr<Algorithm> AlgorithmFromNumber(uint32_t number);  // Unimplemented if unknown
-size_t NonceSize(Algorithm algorithm);                           // bytes
+size_t NonceSize(Algorithm algorithm);                           // bytes; of kAes256GcmWrappedKey
+                                                                 // those after the wrapped key
 inline constexpr size_t kAeadTagBytes = 16;
 inline constexpr size_t kAes256KeyBytes = 32;
 

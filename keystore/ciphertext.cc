@@ -5,6 +5,11 @@
 #include "base/status_macros.h"
 
 namespace kekd {
+namespace {
+
+constexpr size_t kWrappedKeyLengthBytes = 2;
+
+}  // namespace
 
 absl::StatusOr<Ciphertext> Ciphertext::Parse(ByteView bytes) {
   if (bytes.size() < kHeaderBytes) {
@@ -23,9 +28,14 @@ absl::StatusOr<Ciphertext> Ciphertext::Parse(ByteView bytes) {
   if (ciphertext.version == 0) {
     return absl::InvalidArgumentError("the ciphertext names key version 0, which no keyring has");
   }
+  ByteView sealed = ciphertext.sealed;
+  if (ciphertext.algorithm == Algorithm::kAes256GcmWrappedKey) {
+    KEKD_ASSIGN_OR_RETURN(const WrappedKeyCiphertext parts, WrappedKeyCiphertext::Parse(sealed));
+    sealed = parts.sealed;
+  }
   const size_t overhead = NonceSize(ciphertext.algorithm) + kAeadTagBytes;
-  if (ciphertext.sealed.size() <= overhead ||
-      ciphertext.sealed.size() > overhead + kMaxPlaintextBytes) {
+  if (sealed.size() <= overhead || sealed.size() > overhead + kMaxPlaintextBytes ||
+      bytes.size() > kMaxBytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("a ciphertext of ", bytes.size(), " bytes is not one of ",
                      ToString(ciphertext.algorithm), " over 1 to ", kMaxPlaintextBytes, " bytes"));
@@ -39,6 +49,23 @@ std::string Ciphertext::Header(Algorithm algorithm, uint32_t version) {
   header.push_back(static_cast<char>(algorithm));
   AppendU32(header, version);
   return header;
+}
+
+absl::StatusOr<WrappedKeyCiphertext> WrappedKeyCiphertext::Parse(ByteView bytes) {
+  const size_t size = bytes.size() < kWrappedKeyLengthBytes ? 0 : ReadU16(bytes.data());
+  if (size == 0 || size > Ciphertext::kMaxWrappedKeyBytes ||
+      bytes.size() <= kWrappedKeyLengthBytes + size + NonceSize(Algorithm::kAes256GcmWrappedKey) +
+                          kAeadTagBytes) {
+    return absl::InvalidArgumentError("the ciphertext has no wrapped key of a size that one has");
+  }
+  return WrappedKeyCiphertext{.wrapped_key = bytes.subspan(kWrappedKeyLengthBytes, size),
+                              .sealed = bytes.subspan(kWrappedKeyLengthBytes + size)};
+}
+
+std::string WrappedKeyCiphertext::Header(absl::string_view wrapped_key) {
+  std::string header;
+  AppendU16(header, static_cast<uint16_t>(wrapped_key.size()));
+  return absl::StrCat(header, wrapped_key);
 }
 
 std::string CiphertextAssociatedData(const RingIdentity& ring, Algorithm algorithm,

@@ -30,7 +30,8 @@ class BackendKey {
   // Whether Encrypt and Decrypt may wait for something outside this process: a device, a remote.
   // Such calls are never made on a thread that others wait for. Always the same answer.
   virtual bool MayBlock() const = 0;
-  // nonce || ciphertext || tag of algorithm(), the nonce new each time. There is always associated
+  // What follows the header of a Ciphertext of algorithm(), with a nonce that is new each time; a
+  // wrapped key before it is of another one-time key each time. There is always associated
   // data: a backend may refuse to go without (SoftHSM 2.6 ends its process).
   virtual absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext,
                                               ByteView associated_data,

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "base/bytes.h"
 #include "base/hex.h"
@@ -41,11 +43,16 @@ absl::StatusOr<KeyReference> KeyReference::Parse(absl::string_view text) {
   std::pair<absl::string_view, absl::string_view> query =
       absl::StrSplit(parts.second, absl::MaxSplits("&x-kekd-for=", 1));
   reference.made_for = PercentDecoded(query.second);
-  query = absl::StrSplit(query.first, absl::MaxSplits("&x-kekd-iv-reason=", 1));
+  query = absl::StrSplit(query.first, absl::MaxSplits("&x-kekd-public-key=", 1));
+  if (!absl::WebSafeBase64Unescape(query.second, &reference.public_key)) return damaged;
+  // One of the two names.
+  const bool wraps = absl::StartsWith(query.first, "x-kekd-wrap=");
+  query = absl::StrSplit(query.first,
+                         absl::MaxSplits(wraps ? "&x-kekd-wrap-reason=" : "&x-kekd-iv-reason=", 1));
   reference.mechanism_reason = PercentDecoded(query.second);
-  for (const KeyMechanism mechanism :
-       {KeyMechanism::kGcmCallerIv, KeyMechanism::kGcmTokenIv, KeyMechanism::kGcmTokenIvAppended}) {
-    reference.mechanism = mechanism;
+  for (uint8_t number = 1; number <= kLastKeyMechanism; ++number) {
+    reference.mechanism = static_cast<KeyMechanism>(number);
+    if (IsRsa(reference.mechanism) == reference.public_key.empty()) continue;
     // What differs in any way, in the order or in the spelling, was written by somebody else.
     if (reference.ToString() == text) return reference;
   }

@@ -1,8 +1,11 @@
 // The texts of URIs, for which nothing of p11-kit is needed.
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <string>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -20,16 +23,28 @@ bool StandsForItself(char c, absl::string_view name) {
   return c == '/' && (name == "module-path" || name == "pin-source" || name == "x-kekd-for");
 }
 
-absl::string_view ToString(KeyMechanism mechanism) {
-  switch (mechanism) {
-    case KeyMechanism::kGcmCallerIv:
-      return "caller";
-    case KeyMechanism::kGcmTokenIv:
-      return "token";
-    case KeyMechanism::kGcmTokenIvAppended:
-      return "token-appended";
-  }
-  return "unknown";
+struct MechanismText {
+  KeyMechanism mechanism;
+  absl::string_view attribute;  // in the text of a reference
+  absl::string_view name;       // for people
+};
+
+constexpr MechanismText kMechanisms[] = {
+    {KeyMechanism::kGcmCallerIv, "caller", "AES-GCM with kekd's IV"},
+    {KeyMechanism::kGcmTokenIv, "token", "AES-GCM with the token's IV"},
+    {KeyMechanism::kGcmTokenIvAppended, "token-appended", "AES-GCM with the token's appended IV"},
+    {KeyMechanism::kGcmMessage, "message", "AES-GCM messages (PKCS#11 3.0)"},
+    {KeyMechanism::kAesKwp, "aes-kwp", "AES-KWP"},
+    {KeyMechanism::kAesKw, "aes-kw", "AES-KW"},
+    {KeyMechanism::kAesKwPad, "aes-kw-pad", "AES-KW-PAD"},
+    {KeyMechanism::kAesCbcHmac, "aes-cbc-hmac", "AES-CBC with HMAC-SHA-256"},
+    {KeyMechanism::kRsaOaepSha256, "rsa-oaep-sha256", "RSA-OAEP with SHA-256"},
+    {KeyMechanism::kRsaOaepSha1, "rsa-oaep-sha1", "RSA-OAEP with SHA-1"},
+};
+static_assert(std::size(kMechanisms) == kLastKeyMechanism);
+
+const MechanismText& TextOf(KeyMechanism mechanism) {
+  return kMechanisms[std::clamp<size_t>(static_cast<size_t>(mechanism), 1, kLastKeyMechanism) - 1];
 }
 
 void AppendTokenAndKey(std::string& uri, const TokenSelector& token, const KeySelector& key) {
@@ -42,6 +57,8 @@ void AppendTokenAndKey(std::string& uri, const TokenSelector& token, const KeySe
 }
 
 }  // namespace
+
+absl::string_view ToString(KeyMechanism mechanism) { return TextOf(mechanism).name; }
 
 void AppendUriAttribute(std::string& uri, char separator, absl::string_view name,
                         absl::string_view value) {
@@ -75,8 +92,11 @@ std::string KeyReference::ToString() const {
   std::string uri = "pkcs11:";
   AppendTokenAndKey(uri, token, key);
   uri.push_back('?');
-  AppendUriAttribute(uri, '&', "x-kekd-iv", kekd::ToString(mechanism));
-  AppendUriAttribute(uri, '&', "x-kekd-iv-reason", mechanism_reason);
+  const bool iv = BindsAssociatedData(mechanism);
+  AppendUriAttribute(uri, '&', iv ? "x-kekd-iv" : "x-kekd-wrap", TextOf(mechanism).attribute);
+  AppendUriAttribute(uri, '&', iv ? "x-kekd-iv-reason" : "x-kekd-wrap-reason", mechanism_reason);
+  AppendUriAttribute(uri, '&', "x-kekd-public-key",
+                     absl::WebSafeBase64Escape(absl::string_view(public_key)));
   AppendUriAttribute(uri, '&', "x-kekd-for", made_for);
   return uri;
 }

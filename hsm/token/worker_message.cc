@@ -13,9 +13,8 @@ namespace kekd {
 namespace {
 
 // The first byte of every message.
-constexpr uint8_t kProtocol = 1;
+constexpr uint8_t kProtocol = 2;
 constexpr auto kLastVerb = static_cast<uint8_t>(WorkerVerb::kMeasure);
-constexpr auto kLastMechanism = static_cast<uint8_t>(KeyMechanism::kGcmTokenIvAppended);
 // absl::StatusCode::kUnauthenticated.
 constexpr uint8_t kLastStatusCode = 16;
 
@@ -58,13 +57,16 @@ void Write(FieldWriter& out, const KeyReference& key) {
   Write(out, key.key);
   out.U8(static_cast<uint8_t>(key.mechanism));
   out.Text(key.mechanism_reason);
+  out.Text(key.public_key);
 }
 
 void Read(FieldReader& in, KeyReference& key) {
   Read(in, key.token);
   Read(in, key.key);
-  key.mechanism = static_cast<KeyMechanism>(in.Enum(kLastMechanism));
+  key.mechanism = static_cast<KeyMechanism>(in.Enum(kLastKeyMechanism));
   key.mechanism_reason = in.Text();
+  key.public_key = in.Text();
+  if (IsRsa(key.mechanism) == key.public_key.empty()) in.Fail();
 }
 
 void Write(FieldWriter& out, const WorkerConfig& config) {

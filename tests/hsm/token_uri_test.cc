@@ -152,6 +152,35 @@ TEST(KeyReferenceTest, ReadsBackWhatItWrote) {
   }
 }
 
+TEST(KeyReferenceTest, WritesHowAKeyWrapsAnother) {
+  KeyReference reference = Sample();
+  reference.mechanism_reason = "AES-GCM: CKR_MECHANISM_INVALID; AES-KWP: not listed";
+  const std::pair<KeyMechanism, absl::string_view> kNames[] = {
+      {KeyMechanism::kGcmMessage, "x-kekd-iv=message&x-kekd-iv-reason="},
+      {KeyMechanism::kAesKwp, "x-kekd-wrap=aes-kwp&x-kekd-wrap-reason="},
+      {KeyMechanism::kAesKw, "x-kekd-wrap=aes-kw&x-kekd-wrap-reason="},
+      {KeyMechanism::kAesKwPad, "x-kekd-wrap=aes-kw-pad&x-kekd-wrap-reason="},
+      {KeyMechanism::kAesCbcHmac, "x-kekd-wrap=aes-cbc-hmac&x-kekd-wrap-reason="},
+      {KeyMechanism::kRsaOaepSha256, "x-kekd-wrap=rsa-oaep-sha256&x-kekd-wrap-reason="},
+      {KeyMechanism::kRsaOaepSha1, "x-kekd-wrap=rsa-oaep-sha1&x-kekd-wrap-reason="},
+  };
+  for (const auto& [mechanism, text] : kNames) {
+    reference.mechanism = mechanism;
+    reference.public_key = IsRsa(mechanism) ? "\x30\xff\xfe\x3e" : "";
+    EXPECT_THAT(reference.ToString(),
+                HasSubstr(absl::StrCat("?", text,
+                                       "AES-GCM%3A%20CKR_MECHANISM_INVALID%3B%20AES-KWP%3A%20not"
+                                       "%20listed",
+                                       IsRsa(mechanism) ? "&x-kekd-public-key=MP_-Pg" : "",
+                                       "&x-kekd-for=1")));
+    KEKD_ASSERT_OK_AND_ASSIGN(const KeyReference again, KeyReference::Parse(reference.ToString()));
+    EXPECT_EQ(again, reference);
+    // The key's public half, where it has one and nowhere else.
+    reference.public_key = IsRsa(mechanism) ? "" : "x";
+    EXPECT_THAT(KeyReference::Parse(reference.ToString()), StatusIs(absl::StatusCode::kDataLoss));
+  }
+}
+
 TEST(KeyReferenceTest, RefusesEveryOtherSpelling) {
   const std::string text = Sample().ToString();
   KEKD_ASSERT_OK(KeyReference::Parse(text));
@@ -165,6 +194,11 @@ TEST(KeyReferenceTest, RefusesEveryOtherSpelling) {
   for (const std::string& other :
        {text + "x=1", text + "&x-kekd-iv=token", text + ";", absl::StrCat(" ", text),
         std::string("pkcs11:object=a"), std::string("pkcs11:object=a?x-kekd-iv=nobody"),
+        std::string("pkcs11:object=a?x-kekd-iv=aes-kw"),
+        std::string("pkcs11:object=a?x-kekd-wrap=caller"),
+        std::string("pkcs11:object=a?x-kekd-wrap=aes-kw&x-kekd-iv-reason=A"),
+        std::string("pkcs11:object=a?x-kekd-wrap=rsa-oaep-sha1&x-kekd-public-key=MP_-Pg=="),
+        std::string("pkcs11:object=a?x-kekd-wrap=rsa-oaep-sha1&x-kekd-public-key=MP_-Pj"),
         std::string("pkcs11:object=a?x-kekd-iv-reason=A&x-kekd-iv=token"),
         std::string("pkcs11:id=%0a?x-kekd-iv=caller"), std::string("pkcs11:id=a?x-kekd-iv=caller"),
         std::string("pkcs11:object=b;token=a?x-kekd-iv=caller")}) {

@@ -47,8 +47,9 @@ WorkerRequest FullRequest(WorkerVerb verb) {
                     .session_copy = true};
   request.key.token = {"a", "b", "c", "d"};
   request.key.key = {"key", std::string("\0\xff", 2)};
-  request.key.mechanism = KeyMechanism::kGcmTokenIvAppended;
+  request.key.mechanism = KeyMechanism::kRsaOaepSha1;
   request.key.mechanism_reason = "CKR_ARGUMENTS_BAD";
+  request.key.public_key = "public";
   request.new_key = {.selector = {"new", "id"}, .allow_extractable = true, .modifiable = true};
   request.count = 99;
   request.associated_data = "associated";

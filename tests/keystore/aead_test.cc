@@ -240,15 +240,23 @@ TEST_P(EachAlgorithmTest, TakesKeysOf32BytesOnly) {
   }
 }
 
-TEST(AeadTest, KnowsTwoNumbersAndNamesTheOthers) {
+TEST(AeadTest, KnowsItsNumbersAndNamesTheOthers) {
   EXPECT_EQ(*AlgorithmFromNumber(1), Algorithm::kXaes256Gcm);
   EXPECT_EQ(*AlgorithmFromNumber(2), Algorithm::kAes256Gcm);
-  for (const uint32_t number : {0u, 3u, 255u, 257u}) {
+  EXPECT_EQ(*AlgorithmFromNumber(3), Algorithm::kAes256GcmWrappedKey);
+  for (const uint32_t number : {0u, 4u, 255u, 257u}) {
     EXPECT_THAT(AlgorithmFromNumber(number),
                 StatusIs(absl::StatusCode::kUnimplemented, HasSubstr(absl::StrCat(number))));
   }
   EXPECT_EQ(ToString(Algorithm::kXaes256Gcm), "XAES-256-GCM");
   EXPECT_EQ(ToString(Algorithm::kAes256Gcm), "AES-256-GCM");
+  EXPECT_EQ(ToString(Algorithm::kAes256GcmWrappedKey), "AES-256-GCM under a wrapped one-time key");
+}
+
+// A key of a device's is no key of ours.
+TEST(AeadTest, MakesNoCipherOfWrappedKeys) {
+  EXPECT_THAT(CreateAead(Algorithm::kAes256GcmWrappedKey, SecretBytes(32), RandomSource::System()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

@@ -78,12 +78,59 @@ TEST(CiphertextTest, NamesAFormatOrAlgorithmOfANewerKekd) {
     }
     std::string other_algorithm = bytes;
     other_algorithm[1] = static_cast<char>(number);
-    if (number != 1 && number != 2) {
+    if (number < 1 || number > 3) {
       EXPECT_THAT(Ciphertext::Parse(AsBytes(other_algorithm)),
                   StatusIs(absl::StatusCode::kUnimplemented,
                            HasSubstr("algorithm " + std::to_string(number))));
     }
   }
+}
+
+std::string SealedWithKey(size_t key_size, size_t plaintext_size) {
+  return WrappedKeyCiphertext::Header(std::string(key_size, 'k')) +
+         Sealed(Algorithm::kAes256GcmWrappedKey, plaintext_size);
+}
+
+TEST(CiphertextTest, ParsesAWrappedKey) {
+  for (const size_t key_size : {size_t{40}, size_t{384}, Ciphertext::kMaxWrappedKeyBytes}) {
+    const std::string header = Ciphertext::Header(Algorithm::kAes256GcmWrappedKey, 7);
+    const std::string sealed = SealedWithKey(key_size, 32);
+    const std::string bytes = header + sealed;
+    KEKD_ASSERT_OK_AND_ASSIGN(const Ciphertext parsed, Ciphertext::Parse(AsBytes(bytes)));
+    EXPECT_EQ(parsed.algorithm, Algorithm::kAes256GcmWrappedKey);
+    EXPECT_EQ(AsText(parsed.sealed), sealed);
+    KEKD_ASSERT_OK_AND_ASSIGN(const WrappedKeyCiphertext parts,
+                              WrappedKeyCiphertext::Parse(parsed.sealed));
+    EXPECT_EQ(AsText(parts.wrapped_key), std::string(key_size, 'k'));
+    EXPECT_EQ(parts.sealed.size(), 12u + 32 + 16);
+  }
+}
+
+// Pinned: docs/formats.md.
+TEST(CiphertextTest, AWrappedKeyHasItsLengthBeforeIt) {
+  EXPECT_EQ(HexEncode(AsBytes(Ciphertext::Header(Algorithm::kAes256GcmWrappedKey, 3) +
+                              WrappedKeyCiphertext::Header(std::string(0x102, 'k')).substr(0, 4))),
+            "0103000000030102"
+            "6b6b");
+}
+
+TEST(CiphertextTest, RefusesAWrappedKeyThatDoesNotFit) {
+  const std::string header = Ciphertext::Header(Algorithm::kAes256GcmWrappedKey, 1);
+  const auto refused = [&](const std::string& sealed) {
+    EXPECT_THAT(Ciphertext::Parse(AsBytes(header + sealed)),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << sealed.size();
+  };
+  const std::string whole = SealedWithKey(40, 1);
+  for (size_t size = 0; size < whole.size(); ++size) refused(whole.substr(0, size));
+  KEKD_EXPECT_OK(Ciphertext::Parse(AsBytes(header + whole)));
+  refused(SealedWithKey(0, 32));
+  refused(SealedWithKey(Ciphertext::kMaxWrappedKeyBytes + 1, 32));
+  refused(SealedWithKey(40, Ciphertext::kMaxPlaintextBytes + 1));
+  // Each of the two in bounds, and both of them together not.
+  const size_t most = Ciphertext::kMaxBytes - header.size() - SealedWithKey(512, 0).size();
+  KEKD_EXPECT_OK(Ciphertext::Parse(AsBytes(header + SealedWithKey(512, most))));
+  refused(SealedWithKey(512, most + 1));
 }
 
 TEST(CiphertextTest, RefusesVersionZero) {
