@@ -13,7 +13,7 @@ namespace kekd {
 namespace {
 
 // The first byte of every message.
-constexpr uint8_t kProtocol = 2;
+constexpr uint8_t kProtocol = 1;
 constexpr auto kLastVerb = static_cast<uint8_t>(WorkerVerb::kMeasure);
 // absl::StatusCode::kUnauthenticated.
 constexpr uint8_t kLastStatusCode = 16;
