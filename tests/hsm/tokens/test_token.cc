@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <map>
@@ -30,8 +31,8 @@ WorkerConfig TestToken::Config(const std::string& directory) const {
 
 std::optional<TestToken> MakeTestToken(const std::string& script, const std::string& directory,
                                        const std::string& label, const std::string& pin) {
-  const std::string command =
-      absl::StrCat(KEKD_TOKEN_SCRIPTS, "/", script, " '", directory, "' '", label, "' '", pin, "'");
+  const std::string command = absl::StrCat(KEKD_TOKEN_SCRIPTS, "/", script, " '", directory, "' '",
+                                           label, "' '", pin, "' ", getpid());
   FILE* const pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) abort();
   std::string output;
@@ -47,15 +48,18 @@ std::optional<TestToken> MakeTestToken(const std::string& script, const std::str
   for (const absl::string_view line : absl::StrSplit(output, '\n', absl::SkipEmpty())) {
     const std::pair<std::string, std::string> pair = absl::StrSplit(line, absl::MaxSplits('=', 1));
     values.insert(pair);
+    if (pair.first != "ENV") continue;
+    const std::pair<std::string, std::string> env =
+        absl::StrSplit(pair.second, absl::MaxSplits('=', 1));
+    if (!env.first.empty()) setenv(env.first.c_str(), env.second.c_str(), 1);
   }
-  const std::pair<std::string, std::string> env =
-      absl::StrSplit(values["ENV"], absl::MaxSplits('=', 1));
-  if (!env.first.empty()) setenv(env.first.c_str(), env.second.c_str(), 1);
   return TestToken{.module = values["MODULE"],
                    .init_arguments = values["INIT_ARGUMENTS"],
                    .label = values["TOKEN"],
                    .serial = values["SERIAL"],
-                   .pin_file = values["PIN_FILE"]};
+                   .pin_file = values["PIN_FILE"],
+                   .twin_label = values["TWIN"],
+                   .twin_serial = values["TWIN_SERIAL"]};
 }
 
 }  // namespace kekd::testing

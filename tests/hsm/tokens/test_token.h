@@ -16,13 +16,17 @@ struct TestToken {
   std::string label;
   std::string serial;
   std::string pin_file;
+  // The second of two tokens with one key, if they were asked for.
+  std::string twin_label;
+  std::string twin_serial;
 
   // Works with it; what is remembered about PINs goes to `directory`/pins.
   WorkerConfig Config(const std::string& directory) const;
 };
 
-// Runs tests/hsm/tokens/`script` and sets the environment variable that the module needs in this
-// process. None if the module is not installed. Ends the process on any other failure.
+// Runs tests/hsm/tokens/`script` (with its options, as "softhsm2 --twin") and sets the environment
+// variables that the module needs in this process. Servers that it starts end with this process at
+// the latest. None if the module is not installed. Ends the process on any other failure.
 std::optional<TestToken> MakeTestToken(const std::string& script, const std::string& directory,
                                        const std::string& label, const std::string& pin);
 

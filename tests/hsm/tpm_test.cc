@@ -1,0 +1,102 @@
+// kekd-hsm-worker on a TPM, by tpm2-pkcs11: what a token does that is none in a file.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <optional>
+#include <string>
+
+#include "absl/time/clock.h"
+#include "hsm/token_client.h"
+#include "tests/hsm/tokens/test_token.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace kekd::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+absl::Time Later() { return absl::Now() + absl::Seconds(30); }
+
+class TpmTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    token_ = MakeTestToken("tpm2", folder_.path(), "tpm", "kekd-test-4711");
+    if (!token_.has_value()) GTEST_SKIP() << "tpm2-pkcs11 is not installed: NOT TRIED";
+    client_ = NewClient();
+  }
+
+  // A worker of its own, as after a restart.
+  std::unique_ptr<TokenClient> NewClient() const {
+    WorkerProcess::Options options;
+    options.program = *FindWorkerProgram();
+    options.config = token_->Config(folder_.path());
+    options.call_timeout = absl::Seconds(20);
+    return std::make_unique<TokenClient>(std::move(options));
+  }
+
+  void TakeTpmAway() {
+    WriteTestFile(folder_.File("tpm/away"), "");
+    while (TestFileExists(folder_.File("tpm/tpm"))) absl::SleepFor(absl::Milliseconds(20));
+  }
+  void GiveTpmBack() {
+    ASSERT_EQ(remove(folder_.File("tpm/away").c_str()), 0);
+    while (!TestFileExists(folder_.File("tpm/tpm"))) absl::SleepFor(absl::Milliseconds(20));
+  }
+
+  const TempDirectory folder_;
+  std::optional<TestToken> token_;
+  std::unique_ptr<TokenClient> client_;
+};
+
+TEST_F(TpmTest, IsDescribed) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const TokenDescription token, client_->Describe(Later()));
+  EXPECT_EQ(token.token.label, "tpm");
+  EXPECT_EQ(token.cryptoki, "2.40");
+  EXPECT_EQ(token.pin_state, "ok");
+  EXPECT_EQ(token.pin_problem, "");
+  EXPECT_EQ(token.max_sessions, 1024);
+  EXPECT_THAT(token.mechanisms, Not(Contains("CKM_AES_GCM")));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::vector<KeyDescription> keys, client_->List(Later()));
+  EXPECT_TRUE(keys.empty());
+}
+
+// Whoever tries PINs locks the whole TPM, and no flag says so: three tries are all there are.
+TEST_F(TpmTest, IsSentAWrongPinOnce) {
+  WriteTestFile(token_->pin_file, "not-the-pin\n");
+  EXPECT_THAT(NewClient()->List(Later()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("CKR_PIN_INCORRECT")));
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_THAT(NewClient()->List(Later()),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("it is not sent again")));
+  }
+  WriteTestFile(token_->pin_file, "kekd-test-4711\n");
+  KEKD_EXPECT_OK(NewClient()->List(Later()));
+}
+
+TEST_F(TpmTest, IsWaitedForWhileItIsAway) {
+  TakeTpmAway();
+  EXPECT_THAT(client_->List(Later()),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("CKR_GENERAL_ERROR")));
+  GiveTpmBack();
+  absl::Status back;
+  const absl::Time until = absl::Now() + absl::Seconds(10);
+  do {
+    back = client_->List(Later()).status();
+  } while (!back.ok() && absl::Now() < until);
+  KEKD_EXPECT_OK(back);
+}
+
+TEST_F(TpmTest, ServesSeveralWorkersAtOnce) {
+  const std::unique_ptr<TokenClient> other = NewClient();
+  for (int i = 0; i < 3; ++i) {
+    KEKD_EXPECT_OK(client_->Probe(Later()));
+    KEKD_EXPECT_OK(other->List(Later()));
+  }
+}
+
+}  // namespace
+}  // namespace kekd::testing
