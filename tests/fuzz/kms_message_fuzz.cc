@@ -1,12 +1,19 @@
 // KMS v2's messages, as anybody who may connect can send them: answered, or refused with a code
 // that the contract names. A ciphertext that is ours gives exactly what was encrypted, any other
 // nothing.
+#include <grpc/slice.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/log.h"
 #include "kms/server/kms_calls.h"
+#include "kms/server/secret_message.h"
 #include "kms/v2/api.pb.h"
 #include "tests/fuzz/choices.h"
 #include "tests/kms/rings/test_ring.h"
@@ -47,9 +54,32 @@ struct World {
   }
 };
 
+// As the server takes a message from gRPC's buffers, in pieces of any size: the same message as
+// from one piece, and nothing of it left where it lay.
+bool Take(absl::string_view message, google::protobuf::MessageLite& request) {
+  const size_t piece = message.empty() ? 1 : 1 + static_cast<uint8_t>(message.back());
+  std::vector<grpc::Slice> pieces;
+  for (size_t at = 0; at < message.size(); at += piece) {
+    const absl::string_view bytes = message.substr(at, piece);
+    // Not such a short one as lies in its handle: copies of that share nothing.
+    grpc_slice slice = grpc_slice_malloc_large(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), GRPC_SLICE_START_PTR(slice));
+    pieces.emplace_back(slice, grpc::Slice::STEAL_REF);
+  }
+  grpc::ByteBuffer buffer(pieces.data(), pieces.size());
+  const bool taken = TakeMessage(buffer, request).ok();
+  for (const grpc::Slice& each : pieces) {
+    Require(std::all_of(each.begin(), each.end(), [](uint8_t byte) { return byte == 0; }));
+  }
+  const std::unique_ptr<google::protobuf::MessageLite> whole(request.New());
+  Require(taken == whole->ParseFromArray(message.data(), static_cast<int>(message.size())));
+  Require(!taken || whole->ByteSizeLong() == request.ByteSizeLong());
+  return taken;
+}
+
 void CheckStatus(const World& world, absl::string_view message) {
   ::v2::StatusRequest request;
-  if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) return;
+  if (!Take(message, request)) return;
   ::v2::StatusResponse response;
   Require(AnswerStatus(world.service, response).ok());
   Require(response.version() == "v2" && response.healthz() == "ok");
@@ -76,7 +106,7 @@ void CheckDecrypt(const World& world, const ::v2::DecryptRequest& request) {
 
 void CheckEncrypt(const World& world, absl::string_view message) {
   ::v2::EncryptRequest request;
-  if (!request.ParseFromArray(message.data(), static_cast<int>(message.size()))) return;
+  if (!Take(message, request)) return;
   const std::string plaintext = request.plaintext();
   const bool allowed =
       !plaintext.empty() && plaintext.size() <= 512 && request.uid().size() <= 1024;
@@ -146,8 +176,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (call == 0) CheckStatus(*world, message);
   if (call == 1) CheckEncrypt(*world, message);
   ::v2::DecryptRequest request;
-  if (call == 2 && request.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
-    CheckDecrypt(*world, request);
-  }
+  if (call == 2 && Take(message, request)) CheckDecrypt(*world, request);
   return 0;
 }
