@@ -221,13 +221,6 @@ absl::Status WorkerProcess::Configure(const Options& options, absl::Time deadlin
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<WorkerProcess>> WorkerProcess::Start(const Options& options,
-                                                                    absl::Time deadline) {
-  KEKD_ASSIGN_OR_RETURN(std::shared_ptr<WorkerProcess> worker, Spawn(options));
-  KEKD_RETURN_IF_ERROR(worker->Configure(options, deadline));
-  return worker;
-}
-
 WorkerProcess::~WorkerProcess() {
   Kill("kekd ended it");
   const absl::Time give_up = MonotonicNow() + kReapWait;

@@ -43,9 +43,6 @@ class WorkerProcess final {
   // the worker lives, and `start_status()` says what is wrong. Unavailable if the worker ends, was
   // killed or asks for another process.
   absl::Status Configure(const Options& options, absl::Time deadline);
-  // Both.
-  static absl::StatusOr<std::shared_ptr<WorkerProcess>> Start(const Options& options,
-                                                              absl::Time deadline);
   // Kills it and waits for its end, for a second; one that the kernel can't end just then (a driver
   // that hangs) is reaped when it does end.
   ~WorkerProcess();

@@ -77,11 +77,12 @@ void SetUpSignals(posix_spawnattr_t* attributes) {
 
 // What a module prints to its stdout must not get into what kekctl prints to its own.
 int AddStandardFiles(posix_spawn_file_actions_t* actions) {
-  int error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  int error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
   if (error == 0 && ::fcntl(STDERR_FILENO, F_GETFD) < 0) {
     error = posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   }
-  if (error == 0) error = posix_spawn_file_actions_adddup2(actions, STDERR_FILENO, STDOUT_FILENO);
+  // What a module prints goes nowhere.
+  if (error == 0) error = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
   return error;
 }
 

@@ -1,8 +1,8 @@
 // What kekd and its HSM worker say to each other.
 //
 // kekd starts "kekd-hsm-worker CHANNELS". Channel i is the connected socket at descriptor
-// kFirstChannel + i; stdin is /dev/null, stdout and stderr are kekd's stderr, and no other
-// descriptor is open. The first request is kStart on channel 0; no channel has another before that
+// kFirstChannel + i; stdin and stdout are /dev/null, stderr is kekd's, and no other descriptor
+// is open. The first request is kStart on channel 0; no channel has another before that
 // is answered. Every channel then answers one request at a time, each with one frame. A channel
 // whose other end is closed ends the worker.
 #ifndef KEKD_HSM_TOKEN_WORKER_MESSAGE_H_

@@ -167,13 +167,6 @@ int Main(int argc, char** argv) {
     // A module that starts a program must not pass kekd's sockets on to it.
     fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
-  // What a module prints goes nowhere; its standard error is kekd's.
-  const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0) {
-    perror("kekd-hsm-worker: /dev/null");
-    return 1;
-  }
-  close(nothing);
   if (!Harden()) return 1;
   Run(channels);
 }

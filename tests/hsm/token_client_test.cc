@@ -19,6 +19,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/monotonic.h"
+#include "base/status_macros.h"
 #include "hsm/worker_spawn.h"
 #include "tests/hsm/fake_token.h"
 #include "tests/support/secrets.h"
@@ -364,11 +365,16 @@ TEST_F(TokenClientTest, ServesSixteenThreadsWhateverTheyDoToEachOther) {
   ExpectWorks(client_);
 }
 
+absl::StatusOr<std::shared_ptr<WorkerProcess>> StartWorker(const WorkerProcess::Options& options) {
+  KEKD_ASSIGN_OR_RETURN(std::shared_ptr<WorkerProcess> worker, WorkerProcess::Spawn(options));
+  KEKD_RETURN_IF_ERROR(worker->Configure(options, MonotonicDeadline(FakeToken::Later())));
+  return worker;
+}
+
 TEST(WorkerProcessTest, SaysWhyItEnded) {
   const FakeToken token;
-  KEKD_ASSERT_OK_AND_ASSIGN(
-      const std::shared_ptr<WorkerProcess> worker,
-      WorkerProcess::Start(token.Options(), MonotonicDeadline(FakeToken::Later())));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<WorkerProcess> worker,
+                            StartWorker(token.Options()));
   KEKD_EXPECT_OK(worker->start_status());
   EXPECT_EQ(worker->token().token.label, "fake");
   EXPECT_TRUE(worker->alive());
@@ -384,9 +390,8 @@ TEST(WorkerProcessTest, SaysWhyItEnded) {
 
 TEST(WorkerProcessTest, LivesOnWithoutItsToken) {
   const FakeToken token;
-  KEKD_ASSERT_OK_AND_ASSIGN(
-      const std::shared_ptr<WorkerProcess> worker,
-      WorkerProcess::Start(token.Options("away"), MonotonicDeadline(FakeToken::Later())));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<WorkerProcess> worker,
+                            StartWorker(token.Options("away")));
   EXPECT_THAT(worker->start_status(), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_TRUE(worker->alive());
 }
