@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/at_once.h"
 #include "base/hex.h"
 #include "base/status_macros.h"
 #include "keystore/aead.h"
@@ -14,8 +16,8 @@ namespace {
 
 // What AES-GCM adds where the token makes the IV in its own way (key_reference.h).
 constexpr size_t kAppendedIvBytes = 16;
-// How often a worker that is replaced under an Encrypt is followed.
-constexpr int kEncryptRounds = 3;
+// How often a worker that is replaced under a call is followed.
+constexpr int kRounds = 3;
 
 }  // namespace
 
@@ -24,18 +26,45 @@ absl::Time BeforeDeadline(absl::Time deadline) {
   return deadline - std::clamp(left / 10, absl::ZeroDuration(), absl::Milliseconds(50));
 }
 
+Pkcs11Key::Pkcs11Key(std::shared_ptr<TokenGroup> tokens, KeyReference reference, std::string name)
+    : tokens_(std::move(tokens)), reference_(std::move(reference)), name_(std::move(name)) {}
+
+Pkcs11Key::~Pkcs11Key() {
+  if (!single()) tokens_->ForgetOwner(this);
+}
+
+absl::Status Pkcs11Key::Find(absl::Time deadline) const {
+  return OnTokens(BeforeDeadline(deadline), [this](size_t index, absl::Time until) {
+    return TokenGroup::Judge(token(index).Probe(reference_, until));
+  });
+}
+
 absl::StatusOr<std::string> Pkcs11Key::Encrypt(const SecretBytes& plaintext,
                                                ByteView associated_data,
                                                absl::Time deadline) const {
   const absl::Time earlier = BeforeDeadline(deadline);
-  for (int round = 0; round < kEncryptRounds; ++round) {
-    const uint64_t worker = token_->starts();
-    KEKD_ASSIGN_OR_RETURN(std::string sealed, EncryptOnce(plaintext, associated_data, earlier));
-    if (token_->starts() == worker) {
-      if (worker == proven_ || !remembers_) return sealed;
-      KEKD_RETURN_IF_ERROR(Prove(earlier));
+  if (single() || !remembers_) return EncryptOn(0, plaintext, associated_data, earlier);
+  absl::StatusOr<std::string> sealed;
+  KEKD_RETURN_IF_ERROR(OnTokens(earlier, [&](size_t index, absl::Time until) {
+    sealed = EncryptOn(index, plaintext, associated_data, until);
+    return TokenGroup::Judge(sealed.status());
+  }));
+  return sealed;
+}
+
+absl::StatusOr<std::string> Pkcs11Key::EncryptOn(size_t index, const SecretBytes& plaintext,
+                                                 ByteView associated_data,
+                                                 absl::Time deadline) const {
+  const Place& place = places_[index];
+  for (int round = 0; round < kRounds; ++round) {
+    const uint64_t worker = token(index).starts();
+    KEKD_ASSIGN_OR_RETURN(std::string sealed,
+                          EncryptOnce(index, plaintext, associated_data, deadline));
+    if (token(index).starts() == worker) {
+      if (worker == place.proven || !remembers_) return sealed;
+      KEKD_RETURN_IF_ERROR(Prove(index, deadline));
       // Proven after it has encrypted: nothing can be looked up between the two.
-      if (worker == proven_) return sealed;
+      if (worker == place.proven) return sealed;
     }
   }
   return absl::UnavailableError("the HSM worker was replaced again and again under an encrypt");
@@ -43,18 +72,104 @@ absl::StatusOr<std::string> Pkcs11Key::Encrypt(const SecretBytes& plaintext,
 
 absl::StatusOr<SecretBytes> Pkcs11Key::Decrypt(ByteView sealed, ByteView associated_data,
                                                absl::Time deadline) const {
-  const uint64_t worker = token_->starts();
-  KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
-                        DecryptOnce(sealed, associated_data, BeforeDeadline(deadline)));
-  if (!remembers_) Remember(sealed, associated_data, worker);
+  if (sealed.size() < Overhead()) {
+    return absl::InvalidArgumentError("the ciphertext is too short to be one");
+  }
+  absl::StatusOr<SecretBytes> plaintext;
+  // Of tokens that had nothing to prove themselves by: which, and by which worker.
+  std::vector<std::pair<size_t, uint64_t>> refusals;
+  KEKD_RETURN_IF_ERROR(
+      OnTokens(BeforeDeadline(deadline), [&](size_t index, absl::Time until) -> TokenGroup::Answer {
+        for (int round = 0; round < kRounds; ++round) {
+          const uint64_t worker = token(index).starts();
+          plaintext = DecryptOnce(index, sealed, associated_data, until);
+          if (plaintext.ok() && !remembers_) Remember(index, sealed, associated_data, worker);
+          if (single() || !absl::IsInvalidArgument(plaintext.status())) {
+            return TokenGroup::Judge(plaintext.status());
+          }
+          if (!remembers_) {
+            refusals.emplace_back(index, worker);
+            return {plaintext.status(), TokenGroup::Worth::kNotHere};
+          }
+          if (worker != places_[index].proven) {
+            const absl::Status proven = Prove(index, until);
+            if (!proven.ok()) return TokenGroup::Judge(proven);
+          }
+          // A refusal counts if the worker that gave it has the key.
+          if (worker == places_[index].proven && token(index).starts() == worker) {
+            return TokenGroup::Judge(plaintext.status());
+          }
+        }
+        return TokenGroup::Judge(
+            absl::UnavailableError("the HSM worker was replaced again and again under a decrypt"));
+      }));
+  for (const auto& [index, worker] : refusals) {
+    Exclude(index, worker, TokenGroup::KeyStanding::kAnother, AnotherKey());
+  }
   return plaintext;
 }
 
-absl::StatusOr<std::string> Pkcs11Key::EncryptOnce(const SecretBytes& plaintext,
+absl::Status Pkcs11Key::ProveEverywhere(absl::Time deadline) const {
+  if (single()) return absl::OkStatus();
+  if (!remembers_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name_, " has not decrypted anything yet by which it could be proved"));
+  }
+  const absl::Time earlier = BeforeDeadline(deadline);
+  std::vector<absl::Status> proofs(tokens_->size());
+  ForEachAtOnce(proofs.size(), proofs.size(), [&](size_t index) {
+    const uint64_t worker = token(index).starts();
+    const absl::Time begun = absl::Now();
+    proofs[index] = Prove(index, earlier);
+    const TokenGroup::Answer answer = TokenGroup::Judge(proofs[index]);
+    NoteAbsence(index, worker, answer);
+    tokens_->Note(index, reference_, answer, absl::Now() - begun);
+  });
+  std::string missing;
+  for (size_t i = 0; i < proofs.size(); ++i) {
+    if (proofs[i].ok()) continue;
+    absl::StrAppend(&missing, missing.empty() ? "" : "; ", "token ", tokens_->name(i), ": ",
+                    proofs[i].message());
+  }
+  if (missing.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      name_, " is not proved on every token (", missing,
+      "); copy the key there with the tool of the token's maker, mend the token, or take it out of "
+      "the configuration"));
+}
+
+bool Pkcs11Key::IsExcluded(size_t index) const {
+  const uint64_t excluded = places_[index].excluded;
+  return excluded != 0 && excluded == token(index).starts();
+}
+
+absl::Status Pkcs11Key::OnTokens(
+    absl::Time deadline, absl::FunctionRef<TokenGroup::Answer(size_t, absl::Time)> ask) const {
+  return tokens_->Run(
+      reference_, deadline, [this](size_t index) { return IsExcluded(index); },
+      [&](size_t index, absl::Time until) {
+        const uint64_t worker = token(index).starts();
+        TokenGroup::Answer answer = ask(index, until);
+        NoteAbsence(index, worker, answer);
+        return answer;
+      });
+}
+
+void Pkcs11Key::NoteAbsence(size_t index, uint64_t worker, const TokenGroup::Answer& answer) const {
+  if (single() || answer.worth != TokenGroup::Worth::kNotHere || IsExcluded(index)) return;
+  // A refusal with nothing to prove it by excludes nobody yet.
+  if (absl::IsInvalidArgument(answer.status)) return;
+  Exclude(index, std::max<uint64_t>(worker, 1),
+          absl::IsNotFound(answer.status) ? TokenGroup::KeyStanding::kMissing
+                                          : TokenGroup::KeyStanding::kUnfit,
+          answer.status.message());
+}
+
+absl::StatusOr<std::string> Pkcs11Key::EncryptOnce(size_t index, const SecretBytes& plaintext,
                                                    ByteView associated_data,
                                                    absl::Time deadline) const {
   KEKD_ASSIGN_OR_RETURN(std::string sealed,
-                        token_->Encrypt(reference_, plaintext, associated_data, deadline));
+                        token(index).Encrypt(reference_, plaintext, associated_data, deadline));
   if (sealed.size() != Overhead() + plaintext.size()) {
     return absl::InternalError(absl::StrCat("the HSM worker made ", sealed.size(),
                                             " bytes of a plaintext of ", plaintext.size()));
@@ -62,13 +177,11 @@ absl::StatusOr<std::string> Pkcs11Key::EncryptOnce(const SecretBytes& plaintext,
   return sealed;
 }
 
-absl::StatusOr<SecretBytes> Pkcs11Key::DecryptOnce(ByteView sealed, ByteView associated_data,
+absl::StatusOr<SecretBytes> Pkcs11Key::DecryptOnce(size_t index, ByteView sealed,
+                                                   ByteView associated_data,
                                                    absl::Time deadline) const {
-  if (sealed.size() < Overhead()) {
-    return absl::InvalidArgumentError("the ciphertext is too short to be one");
-  }
   KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
-                        token_->Decrypt(reference_, sealed, associated_data, deadline));
+                        token(index).Decrypt(reference_, sealed, associated_data, deadline));
   if (sealed.size() != Overhead() + plaintext.size()) {
     return absl::InternalError(absl::StrCat("the HSM worker made ", plaintext.size(),
                                             " bytes of a ciphertext of ", sealed.size()));
@@ -76,33 +189,56 @@ absl::StatusOr<SecretBytes> Pkcs11Key::DecryptOnce(ByteView sealed, ByteView ass
   return plaintext;
 }
 
-void Pkcs11Key::Remember(ByteView sealed, ByteView associated_data, uint64_t worker) const {
+void Pkcs11Key::Remember(size_t index, ByteView sealed, ByteView associated_data,
+                         uint64_t worker) const {
   MutexLock lock(&mu_);
   if (remembers_) return;
   sealed_ = std::string(AsText(sealed));
   associated_data_ = std::string(AsText(associated_data));
-  if (token_->starts() == worker) proven_ = worker;
+  if (token(index).starts() == worker) places_[index].proven = worker;
   remembers_ = true;
 }
 
-absl::Status Pkcs11Key::Prove(absl::Time deadline) const {
+absl::Status Pkcs11Key::Prove(size_t index, absl::Time deadline) const {
   std::string sealed, associated_data;
   {
     MutexLock lock(&mu_);
     sealed = sealed_;
     associated_data = associated_data_;
   }
-  const uint64_t worker = token_->starts();
-  const absl::Status opened =
-      DecryptOnce(AsBytes(sealed), AsBytes(associated_data), deadline).status();
-  if (absl::IsInvalidArgument(opened)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the token has another key of this name than before (label \"",
-                     reference_.key.label, "\", id ", HexEncode(AsBytes(reference_.key.id)), ")"));
+  for (int round = 0; round < kRounds; ++round) {
+    const uint64_t worker = token(index).starts();
+    const absl::Status opened =
+        DecryptOnce(index, AsBytes(sealed), AsBytes(associated_data), deadline).status();
+    if (absl::IsInvalidArgument(opened)) {
+      const std::string why = AnotherKey();
+      Exclude(index, worker, TokenGroup::KeyStanding::kAnother, why);
+      return absl::FailedPreconditionError(why);
+    }
+    KEKD_RETURN_IF_ERROR(opened);
+    if (token(index).starts() != worker) continue;  // whose answer it was is not known
+    places_[index].proven = worker;
+    places_[index].excluded = 0;
+    if (!single()) tokens_->SetKeyStanding(index, this, TokenGroup::KeyStanding::kGood, "");
+    return absl::OkStatus();
   }
-  KEKD_RETURN_IF_ERROR(opened);
-  if (token_->starts() == worker) proven_ = worker;
-  return absl::OkStatus();
+  return absl::UnavailableError("the HSM worker was replaced again and again under a decrypt");
+}
+
+void Pkcs11Key::Exclude(size_t index, uint64_t worker, TokenGroup::KeyStanding standing,
+                        absl::string_view why) const {
+  if (single()) return;
+  Place& place = places_[index];
+  // What was proven is so no more.
+  if (standing == TokenGroup::KeyStanding::kAnother) place.proven = 0;
+  place.excluded = worker;
+  tokens_->SetKeyStanding(index, this, standing, absl::StrCat(name_, ": ", why));
+}
+
+std::string Pkcs11Key::AnotherKey() const {
+  return absl::StrCat("the token has another key of this name than ",
+                      single() ? "before" : "the one that is meant", " (label \"",
+                      reference_.key.label, "\", id ", HexEncode(AsBytes(reference_.key.id)), ")");
 }
 
 size_t Pkcs11Key::Overhead() const {

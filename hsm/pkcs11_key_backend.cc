@@ -1,6 +1,7 @@
 #include "hsm/pkcs11_key_backend.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -41,27 +42,31 @@ absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial&
 
 class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
  public:
-  Pkcs11KeyBackend(std::shared_ptr<TokenClient> token, std::string label,
+  Pkcs11KeyBackend(std::shared_ptr<TokenGroup> tokens, std::string label,
                    const RandomSource& random)
-      : token_(std::move(token)), label_(std::move(label)), random_(random) {}
+      : tokens_(std::move(tokens)), label_(std::move(label)), random_(random) {}
 
   Description Describe() const override {
-    const WorkerConfig& config = token_->options().config;
-    TokenUri uri;
-    uri.token = config.token;
-    uri.module_path = config.module_path;
-    return {std::string(kPkcs11Backend), uri.ToString()};
+    Description description = {std::string(kPkcs11Backend), ""};
+    for (size_t i = 0; i < tokens_->size(); ++i) {
+      const WorkerConfig& config = tokens_->token(i).options().config;
+      TokenUri uri;
+      uri.token = config.token;
+      uri.module_path = config.module_path;
+      absl::StrAppend(&description.detail, i == 0 ? "" : ", ", uri.ToString());
+    }
+    return description;
   }
 
   absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time deadline) override {
-    const WorkerConfig& config = token_->options().config;
+    const WorkerConfig& config = first().options().config;
     NewKey key;
     key.selector.label = absl::StrCat(
         label_.empty() ? absl::StrCat("kekd-", spec.ring.name) : label_, "-", spec.version);
     key.selector.id.resize(kKeyIdBytes);
     KEKD_RETURN_IF_ERROR(random_.Fill(AsWritableBytes(key.selector.id)));
     key.modifiable = config.session_copy;
-    absl::StatusOr<KeyReference> reference = token_->Generate(key, BeforeDeadline(deadline));
+    absl::StatusOr<KeyReference> reference = first().Generate(key, BeforeDeadline(deadline));
     if (absl::IsUnavailable(reference.status()) || absl::IsDeadlineExceeded(reference.status())) {
       TakeBack(config.token, key.selector);
     }
@@ -76,20 +81,34 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
                                                             const KeyMaterial& material,
                                                             absl::Time deadline) override {
     KEKD_ASSIGN_OR_RETURN(KeyReference reference, ReferenceOf(spec, material));
-    // The one look at the token: after it nothing is looked up again while the worker lives.
-    KEKD_RETURN_IF_ERROR(token_->Probe(reference, BeforeDeadline(deadline)));
-    return std::make_shared<const Pkcs11Key>(token_, std::move(reference));
+    auto key = std::make_shared<const Pkcs11Key>(tokens_, std::move(reference),
+                                                 absl::StrCat("key version ", spec.version));
+    KEKD_RETURN_IF_ERROR(key->Find(deadline));
+    return key;
   }
 
   absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
                           absl::Time deadline) override {
     KEKD_ASSIGN_OR_RETURN(const KeyReference reference, ReferenceOf(spec, material));
-    return token_->Destroy(reference, BeforeDeadline(deadline));
+    const absl::Time earlier = BeforeDeadline(deadline);
+    absl::Status destroyed;
+    for (size_t i = 0; i < tokens_->size(); ++i) {
+      destroyed = tokens_->token(i).Destroy(reference, earlier);
+      // A token refuses to destroy what was made on another (by the serial).
+      if (!absl::IsFailedPrecondition(destroyed)) return destroyed;
+    }
+    return destroyed;
   }
 
   absl::Status Probe(absl::Time deadline) override {
-    return token_->Probe(BeforeDeadline(deadline));
+    return tokens_->Run(
+        KeyReference(), BeforeDeadline(deadline), [](size_t) { return false; },
+        [this](size_t i, absl::Time until) {
+          return TokenGroup::Judge(tokens_->token(i).Probe(until));
+        });
   }
+
+  std::vector<KeyPlace> Places() const override { return tokens_->Places(); }
 
   KeyAdopter* adopter() override { return this; }
 
@@ -105,12 +124,12 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     }
     const absl::Time earlier = BeforeDeadline(deadline);
     if (!(uri.token == TokenSelector{})) {
-      KEKD_ASSIGN_OR_RETURN(const TokenDescription description, token_->Describe(earlier));
+      KEKD_ASSIGN_OR_RETURN(const TokenDescription description, first().Describe(earlier));
       KEKD_RETURN_IF_ERROR(CheckToken(uri.token, description.token));
     }
     KEKD_ASSIGN_OR_RETURN(
         KeyReference reference,
-        token_->Adopt({.selector = uri.key, .allow_extractable = allow_extractable}, earlier));
+        first().Adopt({.selector = uri.key, .allow_extractable = allow_extractable}, earlier));
     return MaterialOf(std::move(reference), spec);
   }
 
@@ -157,23 +176,32 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     KeyReference reference;
     reference.token = token;
     reference.key = key;
-    const absl::Status destroyed = token_->Destroy(reference, absl::Now() + kTakeBackTimeout);
+    const absl::Status destroyed = first().Destroy(reference, absl::Now() + kTakeBackTimeout);
     if (destroyed.ok()) return;
     LogWarning(
         "a key that nothing uses may be left on the token; look with 'kekctl hsm list'",
         {{"label", key.label}, {"id", HexEncode(AsBytes(key.id))}, {"error", destroyed.message()}});
   }
 
-  const std::shared_ptr<TokenClient> token_;
+  // Where keys are made and adopted.
+  TokenClient& first() const { return tokens_->token(0); }
+
+  const std::shared_ptr<TokenGroup> tokens_;
   const std::string label_;
   const RandomSource& random_;
 };
 
 }  // namespace
 
+std::unique_ptr<KeyBackend> CreatePkcs11KeyBackend(std::shared_ptr<TokenGroup> tokens,
+                                                   std::string label, const RandomSource& random) {
+  return std::make_unique<Pkcs11KeyBackend>(std::move(tokens), std::move(label), random);
+}
+
 std::unique_ptr<KeyBackend> CreatePkcs11KeyBackend(std::shared_ptr<TokenClient> token,
                                                    std::string label, const RandomSource& random) {
-  return std::make_unique<Pkcs11KeyBackend>(std::move(token), std::move(label), random);
+  return CreatePkcs11KeyBackend(std::make_shared<TokenGroup>(std::vector{std::move(token)}),
+                                std::move(label), random);
 }
 
 }  // namespace kekd

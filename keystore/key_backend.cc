@@ -6,6 +6,22 @@
 
 namespace kekd {
 
+absl::string_view ToString(KeyPlace::State state) {
+  switch (state) {
+    case KeyPlace::State::kUp:
+      return "up";
+    case KeyPlace::State::kUnfit:
+      return "unfit";
+    case KeyPlace::State::kLacksKey:
+      return "lacks a key";
+    case KeyPlace::State::kOtherKey:
+      return "other key";
+    case KeyPlace::State::kDown:
+      break;
+  }
+  return "down";
+}
+
 void BackendSet::Add(std::unique_ptr<KeyBackend> backend) {
   backends_.push_back(std::move(backend));
 }
@@ -19,6 +35,14 @@ absl::StatusOr<KeyBackend*> BackendSet::Find(absl::string_view type) const {
   }
   return absl::FailedPreconditionError(
       absl::StrCat("no backend \"", type, "\" is configured (there is: ", known, ")"));
+}
+
+std::vector<KeyPlace> BackendSet::Places() const {
+  std::vector<KeyPlace> places;
+  for (const std::unique_ptr<KeyBackend>& backend : backends_) {
+    for (KeyPlace& place : backend->Places()) places.push_back(std::move(place));
+  }
+  return places;
 }
 
 }  // namespace kekd

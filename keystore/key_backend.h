@@ -39,7 +39,31 @@ class BackendKey {
   // InvalidArgument if `sealed` was not made under this key with this associated data.
   virtual absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
                                               absl::Time deadline) const = 0;
+  // Of a key that is to be held in several places, any of which serves: OK if each of them holds
+  // it, proved by what it decrypts now; else which do not, and why. To be called once the key has
+  // decrypted something. Of a key in one place there is nothing to prove.
+  virtual absl::Status ProveEverywhere(absl::Time /*deadline*/) const { return absl::OkStatus(); }
 };
+
+// One of the places that a backend keeps its keys in, where any of them serves: a token of several.
+struct KeyPlace {
+  // The gravest last.
+  enum class State {
+    kUp,
+    kUnfit,     // it works, but not with one of the keys
+    kLacksKey,  // it has not one of the keys
+    kOtherKey,  // it has another key than the one that is meant
+    kDown,
+  };
+  std::string name;  // for people
+  State state = State::kUp;
+  absl::Time since;        // of the state
+  std::string problem;     // why it is not used, or not for which key; empty if it is up
+  std::string last_error;  // why it was down last; empty if it never was
+};
+
+// "up", "down", "lacks a key", …
+absl::string_view ToString(KeyPlace::State state);
 
 // KeyAdopter is the ability of a backend to take over a key that was made elsewhere. Thread-safe.
 class KeyAdopter {
@@ -80,6 +104,8 @@ class KeyBackend {
                                   absl::Time deadline) = 0;
   // Whether the backend can be reached and would work.
   virtual absl::Status Probe(absl::Time deadline) = 0;
+  // If there are several, in order of preference; as they are known at the moment.
+  virtual std::vector<KeyPlace> Places() const { return {}; }
   // Null if the backend has not this ability. Lives as long as the backend.
   virtual KeyAdopter* adopter() { return nullptr; }
 };
@@ -90,6 +116,8 @@ class BackendSet final {
   void Add(std::unique_ptr<KeyBackend> backend);
   // FailedPrecondition, naming those there are, if there is none of this type.
   absl::StatusOr<KeyBackend*> Find(absl::string_view type) const;
+  // Of all of them.
+  std::vector<KeyPlace> Places() const;
 
  private:
   std::vector<std::unique_ptr<KeyBackend>> backends_;

@@ -12,7 +12,8 @@
 namespace kekd {
 namespace {
 
-// A version is promoted only after its key has decrypted its canary here.
+// A version is promoted only after its key has decrypted its canary here, wherever it is to be
+// held.
 absl::Status CheckMayBecomePrimary(const OpenKeyring& current, uint32_t number,
                                    absl::Time deadline) {
   const OpenKeyring::Entry* entry = current.Find(number);
@@ -20,9 +21,11 @@ absl::Status CheckMayBecomePrimary(const OpenKeyring& current, uint32_t number,
     return WithContext(entry->status, absl::StrCat("key version ", number,
                                                    " can't be promoted: it can't be opened"));
   }
-  return WithContext(
-      CheckCanary(current.keyring().identity(), *entry->version, *entry->key, deadline),
-      "the version can't be promoted");
+  KEKD_RETURN_IF_ERROR(
+      WithContext(CheckCanary(current.keyring().identity(), *entry->version, *entry->key, deadline),
+                  "the version can't be promoted"));
+  // What is encrypted under the primary must not depend on the one place that has its key.
+  return WithContext(entry->key->ProveEverywhere(deadline), "the version can't be promoted");
 }
 
 // The wraps of a version, those of the former ring key made anew and opened again: what a commit
@@ -284,6 +287,8 @@ void KeyringWriter::RefreshBackups() {
   MutexLock lock(&backups_mu_);
   backups_ = std::move(backups);
 }
+
+std::vector<KeyPlace> KeyringWriter::Places() const { return options_.backends->Places(); }
 
 absl::Status KeyringWriter::CheckStore() {
   RefreshBackups();

@@ -62,9 +62,9 @@ class KeyringWriter final {
   // whatever generation is expected; InvalidArgument if something else was asked for then. Nothing
   // is answered as done that the store has not reported as durable: a ring that a failed commit
   // left is committed once more first. A version is promoted only after its key has decrypted its
-  // canary here. A key on a device that was made for a version that surely came into no record is
-  // destroyed again; an adopted one never is. `who` is told to whoever comes too late with another
-  // change.
+  // canary here, in every place that is to hold it. A key on a device that was made for a version
+  // that surely came into no record is destroyed again; an adopted one never is. `who` is told to
+  // whoever comes too late with another change.
   absl::StatusOr<Applied> Apply(const Transition& transition, uint64_t expected_generation,
                                 const Uuid& request_id, absl::Time deadline,
                                 absl::string_view who = "");
@@ -77,6 +77,9 @@ class KeyringWriter final {
   // who asks must not wait for a disk that hangs.
   absl::StatusOr<std::vector<BackupLogEntry>> Backups() const;
   void RefreshBackups();
+
+  // The places of the ring's backends, where one has several (KeyBackend::Places).
+  std::vector<KeyPlace> Places() const;
 
   // Whether the record on the disk still is the one that is served.
   absl::Status CheckStore();

@@ -136,6 +136,10 @@ class FakeKeyBackend::Key final : public BackendKey {
     return plaintext;
   }
 
+  absl::Status ProveEverywhere(absl::Time deadline) const override {
+    return script_->Begin(Call::kProveEverywhere, deadline).status();
+  }
+
  private:
   absl::StatusOr<std::shared_ptr<const Aead>> Find() const {
     const std::optional<Device::StoredKey> key = device_->Find(reference_);

@@ -24,7 +24,16 @@ namespace kekd::testing {
 // Thread-safe.
 class FakeKeyBackend final : public KeyBackend, public KeyAdopter {
  public:
-  enum class Call { kGenerateKey, kAdoptKey, kOpenKey, kEncrypt, kDecrypt, kDestroyKey, kProbe };
+  enum class Call {
+    kGenerateKey,
+    kAdoptKey,
+    kOpenKey,
+    kEncrypt,
+    kDecrypt,
+    kProveEverywhere,
+    kDestroyKey,
+    kProbe
+  };
 
   class Device;
   static std::shared_ptr<Device> NewDevice();

@@ -7,6 +7,9 @@
 // answers), "restart", "flood" (a length of 4 GiB), "away". "<fault>-once" is done by one worker
 // only of those that share a pin_log_directory; it then acts as if it had no label.
 //
+// A file "fault" in that folder holds what it does at every request but the start, whatever the
+// label: one of these, or "no-key" (it has no key of that name).
+//
 // "child" starts a process and names it in that folder, as the file "child-<pid>".
 //
 // Of a key to be made, "-<version>" is taken off the label before. A key whose label begins with
@@ -69,6 +72,14 @@ std::string FaultOf(absl::string_view label) {
   return fault;
 }
 
+// What the file "fault" says; empty if there is none.
+std::string FaultOfFolder() {
+  const UniqueFd file(::open(absl::StrCat(state_folder, "/fault").c_str(), O_RDONLY));
+  char text[64];
+  const ssize_t size = file.valid() ? ::read(file.get(), text, sizeof(text)) : 0;
+  return std::string(text, size > 0 ? static_cast<size_t>(size) : 0);
+}
+
 void Touch(const std::string& name) {
   const UniqueFd made(
       ::open(absl::StrCat(state_folder, "/", name).c_str(), O_CREAT | O_WRONLY, 0600));
@@ -107,6 +118,12 @@ bool Misbehave(int fd, WorkerVerb verb, absl::string_view fault) {
   if (fault == "away") {
     WorkerResponse response;
     response.status = absl::UnavailableError("C_OpenSession: CKR_TOKEN_NOT_PRESENT (0xe0)");
+    Answer(fd, verb, std::move(response));
+    return true;
+  }
+  if (fault == "no-key" && verb != WorkerVerb::kProbe) {
+    WorkerResponse response;
+    response.status = absl::NotFoundError("there is no such key");
     Answer(fd, verb, std::move(response));
     return true;
   }
@@ -188,6 +205,9 @@ void Serve(int fd) {
       label = request->config.init_arguments;
       if (::access(absl::StrCat(state_folder, "/other-keys").c_str(), F_OK) == 0) tag = 'u';
     }
+    const std::string of_folder =
+        request->verb == WorkerVerb::kStart ? std::string() : FaultOfFolder();
+    if (Misbehave(fd, request->verb, of_folder)) continue;
     if (Misbehave(fd, request->verb, FaultOf(label))) continue;
     Answer(fd, request->verb, Behave(*request));
   }

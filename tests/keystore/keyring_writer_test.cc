@@ -210,6 +210,16 @@ TEST_F(KeyringWriterTest, PromotesNothingThatDoesNotProveItsKey) {
   EXPECT_EQ(Served().Primary()->number, 2u);
 }
 
+TEST_F(KeyringWriterTest, PromotesNothingThatIsNotInEveryPlaceThatIsToHoldIt) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{"fake"}, 1, 1));
+  fake_->QueueFailure(Call::kProveEverywhere, absl::FailedPreconditionError("token b lacks it"));
+  EXPECT_THAT(Apply(PromoteVersion{2}, 2, 2),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("can't be promoted"), HasSubstr("token b lacks it"))));
+  EXPECT_EQ(Served().Primary()->number, 1u);
+  KEKD_EXPECT_OK(Apply(PromoteVersion{2}, 2, 3));
+}
+
 TEST_F(KeyringWriterTest, PromotesNothingThatCouldNotBeOpenedUntilItCan) {
   KEKD_ASSERT_OK(Apply(CreateVersion{"fake"}, 1, 1));
   fake_ = nullptr;

@@ -106,6 +106,23 @@ TEST_F(HealthMonitorTest, AStoreThatFailsIsAWarningAndNoMore) {
   EXPECT_THAT(health_.Get()->warnings, IsEmpty());
 }
 
+TEST_F(HealthMonitorTest, LooksWhetherWhatStandsByWouldServeAndKeepsItFromTheApiServer) {
+  ring_.CreateAndPromote();
+  ring_.backend().SetMayBlock(true);
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  const int before = ring_.backend().CallCount(Call::kProveEverywhere);
+  for (int i = 0; i < 3; ++i) {
+    ring_.backend().QueueFailure(Call::kProveEverywhere,
+                                 absl::FailedPreconditionError("b is down"));
+    monitor.Check();
+    KEKD_EXPECT_OK(health_.Get()->may_encrypt);
+    EXPECT_EQ(health_.Get()->healthz, "ok");
+  }
+  EXPECT_EQ(ring_.backend().CallCount(Call::kProveEverywhere), before + 3);
+  monitor.QuickCheck();
+  EXPECT_EQ(ring_.backend().CallCount(Call::kProveEverywhere), before + 3);
+}
+
 TEST_F(HealthMonitorTest, AQuickCheckTellsThatAKeyIsBack) {
   ring_.CreateAndPromote();
   HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
