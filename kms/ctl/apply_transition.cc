@@ -52,9 +52,14 @@ absl::StatusOr<ApplyResponse> ApplyByKekd(const CommandContext& context, AdminCl
         absl::StrCat("kekd ended the connection, and now: ", again.status().message())));
   }
   applied = again->Apply(request, deadline);
-  const bool unknown =
-      absl::IsDeadlineExceeded(applied.status()) || absl::IsUnavailable(applied.status());
-  return unknown ? OutcomeUnknown(applied.status()) : applied;
+  if (absl::IsDeadlineExceeded(applied.status())) return OutcomeUnknown(applied.status());
+  if (!absl::IsUnavailable(applied.status())) return applied;
+  // From kekd itself, perhaps, of a token that is away; it makes one change after the other.
+  const absl::StatusOr<admin::v1::Keyring> after = again->GetKeyring(keyring.name, deadline);
+  if (!after.ok() || after->generation() != request.expected_generation()) {
+    return OutcomeUnknown(applied.status());
+  }
+  return WithContext(applied.status(), "nothing was changed");
 }
 
 absl::StatusOr<ApplyResponse> ApplyToFiles(const CommandContext& context,

@@ -82,6 +82,8 @@ class Hsm(ClusterTestCase):
             wait_for(lambda: writer.bad, 20, "a call that fails while the token is away")
             wait_for(lambda: self.kekd.status()["healthz"] != "ok", 10, "Status tells that the token is away", interval=0.1)
             self.server.get_secret("before")  # from the API server's memory
+            with self.assertRaisesRegex(KekctlError, "nothing was changed"):
+                self.kekd.kekctl("key", "create", "--backend", "pkcs11")
             time.sleep(3)
             self.token.give_back()
             back = time.monotonic()
