@@ -4,6 +4,8 @@
 Each time the call at hand succeeds or fails with a status that says what to do, nobody hangs, kekd's side lives, the token
 works again soon after, and no PIN is sent that may be wrong.
 
+fault_matrix.py [VARIANT] [unittest's arguments]
+
 KEKD_BIN_DIR is the folder of token_driver and kekd-hsm-worker. KEKD_LONG_TESTS=1: with every operation that comes by a call,
 before and after the module was reached, and not only with one of them. A build with sanitizers takes a third of the values.
 """
@@ -45,9 +47,21 @@ PIN_IS_NOT_JUDGED = {
 OPERATIONS = {"start": "encrypt", "encrypt": "encrypt", "decrypt": "decrypt", "probe": "probe", "probe-key": "probe-key",
               "describe": "describe", "list": "list", "make": "make-and-destroy"}
 # Without these calls the matrix would have missed what it is for.
-EXPECTED = {"C_Initialize", "C_GetSlotList", "C_GetTokenInfo", "C_OpenSession", "C_Login", "C_FindObjectsInit",
-            "C_FindObjects", "C_FindObjectsFinal", "C_EncryptInit", "C_Encrypt", "C_DecryptInit", "C_Decrypt",
-            "C_GetAttributeValue", "C_GenerateKey", "C_GetSessionInfo"}
+ALWAYS = {"C_Initialize", "C_GetSlotList", "C_GetTokenInfo", "C_OpenSession", "C_Login", "C_FindObjectsInit", "C_FindObjects",
+          "C_FindObjectsFinal", "C_GetAttributeValue", "C_GetSessionInfo"}
+AES_KEY = {"C_GenerateKey"}
+CIPHER = {"C_EncryptInit", "C_Encrypt", "C_DecryptInit", "C_Decrypt"}
+
+# A token of tests/hsm/tokens, what p11fault makes of it, KeyMechanism as a number, and calls that must be among those tried.
+# Of all but the first the short run tries a part of the values.
+Variant = collections.namedtuple("Variant", "token orders mechanism expected")
+VARIANTS = {
+    "softhsm2": Variant("softhsm2", (), 1, ALWAYS | AES_KEY | CIPHER),
+    "softhsm2-iv": Variant("softhsm2", ("gcm-iv token",), 2, ALWAYS | AES_KEY | CIPHER),
+    "softhsm2-appended-iv": Variant("softhsm2", ("gcm-iv token-appended",), 3, ALWAYS | AES_KEY | CIPHER),
+    "nss": Variant("nss", (), 1, ALWAYS | AES_KEY | CIPHER),
+}
+PART = 10
 
 Case = collections.namedtuple("Case", "operation function action")
 
@@ -60,12 +74,15 @@ def return_values():
 class Matrix:
     """Runs cases in several worlds at once and keeps what went wrong."""
 
-    def __init__(self):
+    def __init__(self, variant):
+        self.variant = variant
         self.cases = queue.SimpleQueue()
         self.failures = []
         self.codes = collections.Counter()
+        self.lock = threading.Lock()
         self.slowest = (0, None)
         self.names = itertools.count()
+        self.workers = 0
 
     def run(self, cases):
         count = 0
@@ -77,7 +94,7 @@ class Matrix:
             thread.start()
         for thread in threads:
             thread.join()
-        print(f"{count} cases, {len(self.failures)} failures; answers: {dict(self.codes)}; "
+        print(f"{count} cases, {len(self.failures)} failures, {self.workers} workers; answers: {dict(self.codes)}; "
               f"back after {self.slowest[0]:.2f} s at worst ({self.slowest[1]})", file=sys.stderr)
 
     def work(self):
@@ -88,17 +105,22 @@ class Matrix:
             except queue.Empty:
                 break
             try:
-                world = world or new_world()
+                world = world or new_world(self.variant)
                 self.try_case(world, case)
             except Exception as error:  # the others go on: one fault is to be seen beside another
                 self.failures.append(f"{' '.join(case)}: {error}")
                 # Whatever state that was, the next case begins without it.
                 if world is not None:
                     world.driver.kill()
-                    world.close()
+                    self.close(world)
                     world = None
         if world is not None:
-            world.close()
+            self.close(world)
+
+    def close(self, world):
+        world.close()
+        with self.lock:
+            self.workers += world.starts
 
     def try_case(self, world, case):
         name = f"case{next(self.names)}"
@@ -152,17 +174,18 @@ def command_of(operation, name):
     return f"{command} {name}" if operation == "make" else command
 
 
-def new_world():
-    world = World()
-    world.expect("generate the-key")
+def new_world(variant):
+    world = World(token=variant.token, orders=variant.orders)
+    made = world.expect("generate the-key")
+    assert made["mechanism"] == variant.mechanism, f"{made}"
     world.expect("encrypt")
     world.expect("decrypt")
     return world
 
 
-def functions_called():
+def functions_called(variant):
     """By operation."""
-    world = new_world()
+    world = new_world(variant)
     try:
         called = {}
         for operation in OPERATIONS:
@@ -180,18 +203,23 @@ def functions_called():
 
 class FaultMatrix(unittest.TestCase):
 
+    variant = VARIANTS["softhsm2"]
+
     @classmethod
     def setUpClass(cls):
-        cls.called = functions_called()
+        cls.called = functions_called(cls.variant)
         cls.by_function = collections.defaultdict(list)
         for operation, functions in cls.called.items():
             for function in functions:
                 cls.by_function[function].append(operation)
 
     def run_cases(self, cases):
-        matrix = Matrix()
+        matrix = Matrix(self.variant)
         matrix.run(cases)
         self.assertFalse(matrix.failures, f"{len(matrix.failures)} failures:\n" + "\n".join(matrix.failures[:60]))
+
+    def is_first(self):
+        return self.variant is VARIANTS["softhsm2"]
 
     def operations(self, function, turn):
         """All in the long run, one after the other in the short one."""
@@ -199,11 +227,13 @@ class FaultMatrix(unittest.TestCase):
         return operations if LONG else [operations[turn % len(operations)]]
 
     def test_worker_makes_the_calls_that_this_is_about(self):
-        self.assertLessEqual(EXPECTED, set(self.by_function))
+        self.assertLessEqual(self.variant.expected, set(self.by_function))
 
     def test_every_return_value_at_every_call(self):
         cases = []
-        stride = 3 if token_world.SLOW and not LONG else 1  # each value somewhere, all the same
+        stride = 1
+        if not LONG:  # each value somewhere, all the same
+            stride = (3 if token_world.SLOW else 1) * (1 if self.is_first() else PART)
         for number, function in enumerate(self.by_function):
             for turn, value in enumerate(return_values()[number % stride::stride]):
                 for operation in self.operations(function, turn):
@@ -214,14 +244,17 @@ class FaultMatrix(unittest.TestCase):
 
     def test_worker_ends_or_hangs_at_every_call(self):
         cases = []
-        for function in self.by_function:
-            for turn, action in enumerate(("crash", "hang", "exit 0", "exit 3", "abort", "sessions-killed")):
+        actions = ("crash", "hang", "exit 0", "exit 3", "abort", "sessions-killed")
+        stride = 1 if LONG or self.is_first() else 3
+        for number, function in enumerate(self.by_function):
+            for turn, action in enumerate(actions[number % stride::stride]):
                 cases += [Case(operation, function, action) for operation in self.operations(function, turn)]
         self.run_cases(cases)
 
 
 if __name__ == "__main__":
-    if not token_world.is_there():
-        print("SoftHSM 2 is not installed", file=sys.stderr)
+    if len(sys.argv) > 1 and sys.argv[1] in VARIANTS:
+        FaultMatrix.variant = VARIANTS[sys.argv.pop(1)]
+    if not token_world.is_there(FaultMatrix.variant.token):
         sys.exit(token_world.SKIPPED)
     unittest.main()

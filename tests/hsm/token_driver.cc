@@ -1,7 +1,9 @@
 // What kekd does with a token, on command: a command a line on stdin, an answer a line (JSON) on
 // stdout. Keys, plaintexts and ciphertexts are made up here; nothing is secret.
 //
-//   token_driver WORKER MODULE TOKEN_LABEL PIN_FILE PIN_LOG_FOLDER CALL_TIMEOUT_MS [session-copy]
+//   token_driver WORKER MODULE TOKEN_LABEL PIN_FILE PIN_LOG_FOLDER CALL_TIMEOUT_MS [OPTION …]
+//
+// OPTION: session-copy, or init-arguments=TEXT.
 #include <signal.h>
 
 #include <algorithm>
@@ -14,6 +16,8 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "base/secret_bytes.h"
 #include "hsm/token_client.h"
@@ -50,7 +54,7 @@ class Driver final {
  private:
   absl::Status Do(const std::string& command, const std::string& argument, nlohmann::json& answer) {
     const absl::Time deadline = absl::Now() + kDeadline;
-    if (command == "generate") return Generate(argument, deadline);
+    if (command == "generate") return Generate(argument, answer, deadline);
     if (command == "encrypt") return Encrypt(deadline);
     if (command == "decrypt") return Decrypt(sealed_, deadline);
     if (command == "decrypt-damaged") {
@@ -75,12 +79,14 @@ class Driver final {
     return absl::InvalidArgumentError(absl::StrCat("no such command: ", command));
   }
 
-  absl::Status Generate(const std::string& label, absl::Time deadline) {
+  absl::Status Generate(const std::string& label, nlohmann::json& answer, absl::Time deadline) {
     NewKey key;
     key.selector = {.label = label, .id = label};
     absl::StatusOr<KeyReference> reference = token_->Generate(key, deadline);
-    if (reference.ok()) key_ = *std::move(reference);
-    return reference.status();
+    if (!reference.ok()) return reference.status();
+    key_ = *std::move(reference);
+    answer["mechanism"] = static_cast<int>(key_.mechanism);
+    return absl::OkStatus();
   }
 
   absl::Status MakeAndDestroy(const std::string& label, absl::Time deadline) {
@@ -127,7 +133,7 @@ int Main(int argc, char** argv) {
   int timeout_ms = 0;
   if (argc < 7 || !absl::SimpleAtoi(argv[6], &timeout_ms)) {
     std::cerr << "usage: token_driver WORKER MODULE TOKEN PIN_FILE PIN_LOG_FOLDER CALL_TIMEOUT_MS "
-                 "[session-copy]\n";
+                 "[OPTION ...]\n";
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
@@ -137,7 +143,17 @@ int Main(int argc, char** argv) {
   options.config.token.label = argv[3];
   options.config.pin_file = argv[4];
   options.config.pin_log_directory = argv[5];
-  options.config.session_copy = argc > 7;
+  for (const absl::string_view option : absl::MakeSpan(argv + 7, argv + argc)) {
+    absl::string_view text = option;
+    if (option == "session-copy") {
+      options.config.session_copy = true;
+    } else if (absl::ConsumePrefix(&text, "init-arguments=")) {
+      options.config.init_arguments = std::string(text);
+    } else {
+      std::cerr << "token_driver: no such option: " << option << "\n";
+      return 2;
+    }
+  }
   options.call_timeout = absl::Milliseconds(timeout_ms);
   options.start_timeout = absl::Milliseconds(timeout_ms);
   Driver driver(std::move(options));

@@ -198,6 +198,5 @@ class SessionCopies(TokenStates):
 
 if __name__ == "__main__":
     if not token_world.is_there():
-        print("SoftHSM 2 is not installed", file=sys.stderr)
         sys.exit(token_world.SKIPPED)
     unittest.main()

@@ -1,4 +1,4 @@
-"""A SoftHSM token behind p11fault, and the program that does with it what kekd does."""
+"""A token behind p11fault, and the program that does with it what kekd does."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
+SCRIPTS = pathlib.Path(__file__).parent / "tokens"
 PIN = "a-test-pin-1"
 SKIPPED = 77
 # A call that takes longer than this hangs. Nothing here should take a tenth of it.
@@ -19,28 +19,42 @@ SLOW = os.environ.get("KEKD_SANITIZED") == "1"
 CALL_TIMEOUT_MS = 5000 if SLOW else 2000
 
 
-def is_there():
-    return os.path.exists(SOFTHSM) and shutil.which("softhsm2-util") is not None
+def make_token(script, folder):
+    """What the script of tests/hsm/tokens prints, and the environment that the module needs; None if it is not installed."""
+    made = subprocess.run([SCRIPTS / script, folder, "world", PIN, str(os.getpid())], stdout=subprocess.PIPE, text=True)
+    if made.returncode == SKIPPED:
+        return None
+    made.check_returncode()
+    pairs = [line.split("=", 1) for line in made.stdout.splitlines()]
+    return dict(pairs), dict(value.split("=", 1) for name, value in pairs if name == "ENV" and value)
+
+
+def is_there(script="softhsm2"):
+    with tempfile.TemporaryDirectory(prefix="kekd_token.") as folder:
+        return make_token(script, folder) is not None
 
 
 class World:
-    """One token, one worker, one driver; several can live side by side."""
+    """One token, one worker, one driver; several can live side by side.
 
-    def __init__(self, *driver_options):
+    `orders` stand all the time: what p11fault makes of the token.
+    """
+
+    def __init__(self, *driver_options, token="softhsm2", orders=()):
         build = pathlib.Path(os.environ["KEKD_BIN_DIR"]).parent
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kekd_token."))
-        (self.folder / "tokens").mkdir()
-        (self.folder / "softhsm2.conf").write_text(
-            f"directories.tokendir = {self.folder}/tokens\nlog.level = ERROR\n")
-        self.environment = dict(os.environ, SOFTHSM2_CONF=str(self.folder / "softhsm2.conf"),
-                                P11FAULT_CONTROL=str(self.folder / "control"))
-        subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "world", "--pin", PIN, "--so-pin", PIN],
-                       env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        self.token, environment = make_token(token, self.folder)
+        self.environment = dict(os.environ, P11FAULT_CONTROL=str(self.folder / "control"), **environment)
+        self.standing = orders
+        self.starts = 0
         self.write_pin(PIN)
         self.order()
         self.stderr = open(self.folder / "stderr", "wb")
         self.arguments = [build / "bin" / "token_driver", build / "bin" / "kekd-hsm-worker", build / "lib" / "libp11fault.so",
-                          "world", self.folder / "pin", self.folder / "pin-log", str(CALL_TIMEOUT_MS), *driver_options]
+                          self.token["TOKEN"], self.folder / "pin", self.folder / "pin-log", str(CALL_TIMEOUT_MS),
+                          *driver_options]
+        if self.token["INIT_ARGUMENTS"]:
+            self.arguments.append("init-arguments=" + self.token["INIT_ARGUMENTS"])
         self.driver = self.new_driver()
         self.unread = b""
 
@@ -93,7 +107,7 @@ class World:
 
     def order(self, *orders):
         new = self.folder / "control.new"
-        new.write_text("\n".join([f"module {SOFTHSM}", *orders, ""]))
+        new.write_text("\n".join([f"module {self.token['MODULE']}", *self.standing, *orders, ""]))
         new.rename(self.folder / "control")
 
     def calls(self):
@@ -118,7 +132,9 @@ class World:
             assert some, f"the driver has ended in '{command}': {self.last_words()}"
             self.unread += some
         line, self.unread = self.unread.split(b"\n", 1)
-        return json.loads(line)
+        answer = json.loads(line)
+        self.starts = answer["starts"]
+        return answer
 
     def last_words(self):
         return f"status {self.driver.wait(5)}, {(self.folder / 'stderr').read_text(errors='replace')[-2000:]}"
