@@ -25,7 +25,8 @@
 namespace kekd {
 namespace {
 
-constexpr char kPlaintext[] = "thirty-two bytes of a made-up seed";
+constexpr char kPlaintext[] = "thirty-two bytes of made-up seed";
+static_assert(sizeof(kPlaintext) - 1 == kOneTimeKeyBytes);
 constexpr char kAssociatedData[] = "associated data";
 constexpr absl::Duration kDeadline = absl::Seconds(10);
 
@@ -98,7 +99,7 @@ class Driver final {
 
   absl::Status Encrypt(absl::Time deadline) {
     absl::StatusOr<std::string> sealed = token_->Encrypt(
-        key_, SecretBytes::CopyOf(AsBytes(kPlaintext)), AsBytes(kAssociatedData), deadline);
+        key_, SecretBytes::CopyOf(AsBytes(kPlaintext)), AsBytes(AssociatedData()), deadline);
     if (!sealed.ok()) return sealed.status();
     // What a token says is right may be wrong: each of them is to open again.
     sealed_ = *std::move(sealed);
@@ -107,12 +108,17 @@ class Driver final {
 
   absl::Status Decrypt(const std::string& sealed, absl::Time deadline) {
     const absl::StatusOr<SecretBytes> plaintext =
-        token_->Decrypt(key_, AsBytes(sealed), AsBytes(kAssociatedData), deadline);
+        token_->Decrypt(key_, AsBytes(sealed), AsBytes(AssociatedData()), deadline);
     if (!plaintext.ok()) return plaintext.status();
     if (AsText(plaintext->Reveal(SecretAccessToken())) != kPlaintext) {
       return absl::DataLossError("it decrypted to something else");
     }
     return absl::OkStatus();
+  }
+
+  // A mechanism that takes none wraps one-time keys.
+  absl::string_view AssociatedData() const {
+    return BindsAssociatedData(key_.mechanism) ? kAssociatedData : "";
   }
 
   absl::Status Describe(nlohmann::json& answer, absl::Time deadline) {
