@@ -287,7 +287,11 @@ void TokenGroup::SetKeyStanding(size_t index, const void* owner, KeyStanding sta
   }
   if (found != problems.end() && found->second.text == problem) return;
   problems[owner] = {standing, problem, absl::Now()};
-  LogWarning("token is not used for a key", {{"token", name(index)}, {"problem", problem}});
+  // A key that no token has is opened again and again.
+  if (const std::optional<uint64_t> suppressed = members_[index]->key_log.Admit()) {
+    LogWarning("token is not used for a key",
+               {{"token", name(index)}, {"problem", problem}, {"not_logged_before", *suppressed}});
+  }
 }
 
 void TokenGroup::ForgetOwner(const void* owner) {

@@ -109,6 +109,7 @@ class TokenGroup final {
     std::atomic<int64_t> usual_ns = 0;  // a mean of what answers have taken; 0: none yet
     LogThrottle down_log{kLogInterval};
     LogThrottle up_log{kLogInterval};
+    LogThrottle key_log{kLogInterval};
   };
   // What is known of a member beside what every call looks at.
   struct Record {

@@ -31,6 +31,21 @@ void FillBackups(const KeyringWriter& writer, const Keyring& keyring, pb::Keyrin
   for (const uint32_t version : coverage.missing) out->add_versions_without_backup(version);
 }
 
+// A token that is not as it should be is the operator's business alone as long as another serves.
+void FillTokens(const KeyringWriter& writer, pb::KeyringStatus* out) {
+  for (const KeyPlace& place : writer.Places()) {
+    pb::Token* const token = out->add_tokens();
+    token->set_name(place.name);
+    token->set_state(std::string(ToString(place.state)));
+    token->set_since_ms(absl::ToUnixMillis(place.since));
+    token->set_problem(place.problem);
+    token->set_last_error(place.last_error);
+    if (place.state == KeyPlace::State::kUp) continue;
+    out->add_warnings(
+        absl::StrCat("token ", place.name, " (", ToString(place.state), "): ", place.problem));
+  }
+}
+
 void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   const std::shared_ptr<const OpenKeyring> opened = ring.writer->current()->Get();
   const std::shared_ptr<const HealthReport> health = ring.health->Get();
@@ -49,6 +64,7 @@ void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   }
   for (const std::string& warning : health->warnings) out->add_warnings(warning);
   for (const std::string& warning : ring.warnings()) out->add_warnings(warning);
+  FillTokens(*ring.writer, out);
   if (health->check_time != absl::InfinitePast()) {
     out->set_last_canary_ms(absl::ToUnixMillis(health->check_time));
   }

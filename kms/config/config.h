@@ -53,19 +53,22 @@ struct UnlockConfig {
 // For people: "key file /etc/kekd/prod.key", "credential ring", "passphrase at the terminal".
 std::string Describe(const UnlockConfig& unlock);
 
-// A PKCS#11 token that keys of a keyring may lie on.
+// A PKCS#11 token that keys of a keyring may lie on, or several that hold the same keys.
 struct Pkcs11Config {
   static constexpr uint32_t kMaxSessions = 64;
+  static constexpr size_t kMostTokens = 8;
 
-  TokenUri uri;                // with a module; `key.label` begins the labels of new keys
-  std::string pin_credential;  // name of a systemd credential, instead of the URI's pin-source
+  // At least one, in order of preference, each with a module and another token; `key.label` of the
+  // first begins the labels of new keys.
+  std::vector<TokenUri> uris;
+  std::string pin_credential;  // name of a systemd credential, for URIs without a pin-source
   std::string init_arguments;  // of C_Initialize; NSS softokn needs them
   uint32_t sessions = 4;       // requests that the token works on at once
   bool session_copy = false;   // work with copies of the keys in the session
   absl::Duration call_timeout = absl::Seconds(2);  // then the module is taken to hang
 
   friend bool operator==(const Pkcs11Config& a, const Pkcs11Config& b) {
-    return a.uri == b.uri && a.pin_credential == b.pin_credential &&
+    return a.uris == b.uris && a.pin_credential == b.pin_credential &&
            a.init_arguments == b.init_arguments && a.sessions == b.sessions &&
            a.session_copy == b.session_copy && a.call_timeout == b.call_timeout;
   }

@@ -1,6 +1,9 @@
 #include "kms/config/pkcs11_reader.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -27,6 +30,41 @@ absl::StatusOr<TokenUri> ReadUri(const YamlReader& reader) {
     return reader.Error("\"id\" is no part of it: every key version has its own");
   }
   return uri;
+}
+
+// "uri" of one token or "uris" of several.
+absl::StatusOr<std::vector<TokenUri>> ReadUris(const YamlReader& reader) {
+  std::vector<TokenUri> uris;
+  const YamlNode* const several = reader.FindField("uris");
+  if (several == nullptr) {
+    KEKD_ASSIGN_OR_RETURN(const YamlReader one, reader.RequiredField("uri"));
+    KEKD_ASSIGN_OR_RETURN(uris.emplace_back(), ReadUri(one));
+    return uris;
+  }
+  const YamlReader list = reader.Field("uris", *several);
+  if (reader.FindField("uri") != nullptr) {
+    return list.Error("\"uri\" is given too; name one token with \"uri\", or all with \"uris\"");
+  }
+  KEKD_ASSIGN_OR_RETURN(const std::vector<YamlReader> elements, list.Elements());
+  if (elements.size() < 2 || elements.size() > Pkcs11Config::kMostTokens) {
+    return list.Error(absl::StrCat("must name 2 to ", Pkcs11Config::kMostTokens,
+                                   " tokens that hold the same keys, and names ", elements.size(),
+                                   "; one token is \"uri\""));
+  }
+  for (const YamlReader& element : elements) {
+    KEKD_ASSIGN_OR_RETURN(TokenUri uri, ReadUri(element));
+    if (!uris.empty() && !uri.key.label.empty()) {
+      return element.Error(
+          "\"object\" is for the first of them alone: it is where new keys are made");
+    }
+    for (const TokenUri& other : uris) {
+      if (other.token == uri.token && other.module_path == uri.module_path) {
+        return element.Error("is the same token as one before it");
+      }
+    }
+    uris.push_back(std::move(uri));
+  }
+  return uris;
 }
 
 absl::StatusOr<bool> ReadBool(const YamlReader& reader) {
@@ -74,14 +112,16 @@ absl::StatusOr<std::string> ReadCredentialName(const YamlReader& reader) {
 
 absl::StatusOr<Pkcs11Config> ReadPkcs11(const YamlReader& reader) {
   KEKD_RETURN_IF_ERROR(reader.ExpectFields(
-      {"uri", "pinCredential", "initArguments", "sessions", "sessionCopy", "callTimeout"}));
+      {"uri", "uris", "pinCredential", "initArguments", "sessions", "sessionCopy", "callTimeout"}));
   Pkcs11Config config;
-  KEKD_ASSIGN_OR_RETURN(const YamlReader uri, reader.RequiredField("uri"));
-  KEKD_ASSIGN_OR_RETURN(config.uri, ReadUri(uri));
+  KEKD_ASSIGN_OR_RETURN(config.uris, ReadUris(reader));
   if (const YamlNode* node = reader.FindField("pinCredential")) {
     const YamlReader credential = reader.Field("pinCredential", *node);
-    if (!config.uri.pin_file.empty()) {
-      return credential.Error("the URI has a pin-source already; give one of the two");
+    if (std::none_of(config.uris.begin(), config.uris.end(),
+                     [](const TokenUri& uri) { return uri.pin_file.empty(); })) {
+      return credential.Error(config.uris.size() == 1
+                                  ? "the URI has a pin-source already; give one of the two"
+                                  : "every URI has a pin-source already; it is for those without");
     }
     KEKD_ASSIGN_OR_RETURN(config.pin_credential, ReadCredentialName(credential));
   }

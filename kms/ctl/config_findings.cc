@@ -35,7 +35,7 @@ class Finder final {
                    "'kekctl keyring init' makes it");
       for (const UnlockConfig& unlock : keyring.unlock) LookAtUnlock(unlock);
       LookAtSocket(keyring.socket);
-      if (keyring.pkcs11.has_value()) LookAtToken(*keyring.pkcs11);
+      for (const TokenUri& token : keyring.pkcs11.value_or(Pkcs11Config()).uris) LookAtToken(token);
     }
     return std::move(findings_);
   }
@@ -89,14 +89,14 @@ class Finder final {
   }
 
   // Code that runs with the PIN, and the PIN.
-  void LookAtToken(const Pkcs11Config& token) {
+  void LookAtToken(const TokenUri& token) {
     FileInfo info;
-    const std::string& module = token.uri.module_path;
+    const std::string& module = token.module_path;
     if (GetInfo("the PKCS#11 module", module, "install the package of the token's maker", info)) {
       LookAtOwner("the PKCS#11 module", module, info);
     }
-    if (!token.uri.pin_file.empty()) {
-      LookAtSecret("the PIN's file", token.uri.pin_file, "write the user PIN into it");
+    if (!token.pin_file.empty()) {
+      LookAtSecret("the PIN's file", token.pin_file, "write the user PIN into it");
     }
   }
 

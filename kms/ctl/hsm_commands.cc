@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -36,9 +37,9 @@ struct VersionOnToken {
   std::string problem;  // why it can't be used now; empty if it can
 };
 
-// A keyring's token, and what the keyring says of it.
+// One of a keyring's tokens, and what the keyring says of it.
 struct Examination {
-  const KeyringConfig* keyring = nullptr;
+  KeyringConfig keyring;  // as if this were its only token
   std::shared_ptr<TokenClient> client;
   bool versions_known = false;
   bool canaries_tried = false;  // by this process, with the record's own canaries
@@ -72,7 +73,7 @@ absl::StatusOr<std::vector<VersionOnToken>> VersionsOnToken(const admin::v1::Key
 absl::Status LearnVersions(const CommandContext& context, Examination& examination) {
   KEKD_ASSIGN_OR_RETURN(
       const admin::v1::Keyring view,
-      ReadKeyring(*context.fs, *context.config, *examination.keyring, examination.deadline));
+      ReadKeyring(*context.fs, *context.config, examination.keyring, examination.deadline));
   KEKD_ASSIGN_OR_RETURN(examination.versions, VersionsOnToken(view));
   examination.versions_known = true;
   return absl::OkStatus();
@@ -82,7 +83,7 @@ absl::Status LearnVersions(const CommandContext& context, Examination& examinati
 // long ago. Needs what opens the keyring; without it, the versions alone.
 absl::Status TryCanaries(const CommandContext& context, Examination& examination) {
   const absl::StatusOr<std::shared_ptr<const OpenKeyring>> opened =
-      ReadKeyringFiles(*context.fs, *context.config, *examination.keyring, examination.deadline);
+      ReadKeyringFiles(*context.fs, *context.config, examination.keyring, examination.deadline);
   if (!opened.ok()) return LearnVersions(context, examination);
   KEKD_ASSIGN_OR_RETURN(examination.versions,
                         VersionsOnToken(KeyringToView((*opened)->keyring(), opened->get())));
@@ -91,15 +92,48 @@ absl::Status TryCanaries(const CommandContext& context, Examination& examination
   return absl::OkStatus();
 }
 
-absl::StatusOr<Examination> Begin(const CommandContext& context) {
-  Examination examination;
-  KEKD_ASSIGN_OR_RETURN(examination.keyring, context.config->FindKeyring(context.keyring));
-  KEKD_ASSIGN_OR_RETURN(examination.client,
-                        MakeTokenClient(*context.fs, *context.config, *examination.keyring));
-  examination.deadline = context.now + kVerbTime;
-  examination.report.keyring = examination.keyring->name;
-  examination.report.uri = examination.keyring->pkcs11->uri.ToString();
-  return examination;
+// One for each token: they are looked at one by one, as if the others were not there.
+absl::StatusOr<std::vector<Examination>> Begin(const CommandContext& context) {
+  KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
+                        context.config->FindKeyring(context.keyring));
+  KEKD_ASSIGN_OR_RETURN(const std::vector<std::shared_ptr<TokenClient>> clients,
+                        MakeTokenClients(*context.fs, *context.config, *keyring));
+  std::vector<Examination> examinations(clients.size());
+  for (size_t i = 0; i < clients.size(); ++i) {
+    Examination& examination = examinations[i];
+    examination.keyring = *keyring;
+    examination.keyring.pkcs11->uris = {keyring->pkcs11->uris[i]};
+    examination.client = clients[i];
+    examination.report.keyring = keyring->name;
+    examination.report.uri = keyring->pkcs11->uris[i].ToString();
+  }
+  return examinations;
+}
+
+// Looks at one token after the other, each in a time of its own. Of several, one that fails does
+// not keep the others from being told of.
+absl::StatusOr<CommandResult> ForEachToken(
+    const CommandContext& context, absl::FunctionRef<absl::Status(Examination&)> examine,
+    absl::FunctionRef<std::string(const std::vector<TokenReport>&)> print) {
+  KEKD_ASSIGN_OR_RETURN(std::vector<Examination> examinations, Begin(context));
+  CommandResult result;
+  std::vector<TokenReport> reports;
+  for (Examination& examination : examinations) {
+    examination.deadline = absl::Now() + kVerbTime;
+    const absl::Status examined = examine(examination);
+    if (!examined.ok()) {
+      if (examinations.size() == 1) return examined;
+      examination.report.items.push_back({.name = "token", .status = examined, .detail = ""});
+    }
+    if (!examination.report.Passed()) {
+      result.exit_code = kExitFailure;
+      result.note = absl::StrCat(examinations.size() == 1 ? "the token" : "a token", " of keyring ",
+                                 examination.keyring.name, " does not do what kekd needs");
+    }
+    reports.push_back(std::move(examination.report));
+  }
+  result.output = print(reports);
+  return result;
 }
 
 absl::Status ListKeys(Examination& examination) {
@@ -256,10 +290,10 @@ absl::StatusOr<KeyReference> Choose(const Examination& examination, const HsmBen
   }
   if (verb.version.has_value()) {
     return absl::NotFoundError(absl::StrCat("key version ", *verb.version, " of keyring ",
-                                            examination.keyring->name, " is none on the token"));
+                                            examination.keyring.name, " is none on the token"));
   }
   return absl::NotFoundError(
-      absl::StrCat("no key version of keyring ", examination.keyring->name,
+      absl::StrCat("no key version of keyring ", examination.keyring.name,
                    " is on the token; 'kekctl key create --backend pkcs11' makes one"));
 }
 
@@ -282,48 +316,62 @@ absl::StatusOr<Measurement> MeasureCalls(std::string what, uint32_t count, const
 }  // namespace
 
 absl::StatusOr<CommandResult> HsmList(const CommandContext& context) {
-  KEKD_ASSIGN_OR_RETURN(Examination examination, Begin(context));
-  KEKD_ASSIGN_OR_RETURN(examination.report.token,
-                        examination.client->Describe(examination.deadline));
-  KEKD_RETURN_IF_ERROR(LearnVersions(context, examination));
-  KEKD_RETURN_IF_ERROR(ListKeys(examination));
-  CommandResult result;
-  result.output = context.format == OutputFormat::kJson
-                      ? HsmListJson(examination.report)
-                      : HsmListTable(examination.report, context.colors);
-  return result;
+  return ForEachToken(
+      context,
+      [&context](Examination& examination) -> absl::Status {
+        KEKD_ASSIGN_OR_RETURN(examination.report.token,
+                              examination.client->Describe(examination.deadline));
+        KEKD_RETURN_IF_ERROR(LearnVersions(context, examination));
+        return ListKeys(examination);
+      },
+      [&context](const std::vector<TokenReport>& reports) {
+        return context.format == OutputFormat::kJson ? HsmListJson(reports)
+                                                     : HsmListTable(reports, context.colors);
+      });
 }
 
 absl::StatusOr<CommandResult> HsmDoctor(const CommandContext& context) {
-  KEKD_ASSIGN_OR_RETURN(Examination examination, Begin(context));
-  const absl::Status learnt = TryCanaries(context, examination);
-  examination.report.items.push_back(
-      {.name = "keyring",
-       .status = learnt,
-       .detail = absl::StrCat(examination.versions.size(),
-                              " of its key versions should be on the token")});
-  Doctor(examination).Examine();
-  CommandResult result;
-  result.output = context.format == OutputFormat::kJson
-                      ? HsmDoctorJson(examination.report)
-                      : HsmDoctorTable(examination.report, context.colors);
-  if (!examination.report.Passed()) {
-    result.exit_code = kExitFailure;
-    result.note = absl::StrCat("the token of keyring ", examination.keyring->name,
-                               " does not do what kekd needs");
-  }
-  return result;
+  std::vector<TokenSelector> seen;
+  return ForEachToken(
+      context,
+      [&](Examination& examination) {
+        const absl::Status learnt = TryCanaries(context, examination);
+        examination.report.items.push_back(
+            {.name = "keyring",
+             .status = learnt,
+             .detail = absl::StrCat(examination.versions.size(),
+                                    " of its key versions should be on the token")});
+        Doctor(examination).Examine();
+        const TokenSelector& token = examination.report.token.token;
+        if (token == TokenSelector()) return absl::OkStatus();
+        if (std::find(seen.begin(), seen.end(), token) != seen.end()) {
+          examination.report.items.push_back(
+              {.name = "is another token than those before it",
+               .status = absl::FailedPreconditionError(
+                   "two URIs of the configuration name this one token, so there is none to turn to "
+                   "when it fails; give each its \"serial\""),
+               .detail = ""});
+        }
+        seen.push_back(token);
+        return absl::OkStatus();
+      },
+      [&context](const std::vector<TokenReport>& reports) {
+        return context.format == OutputFormat::kJson ? HsmDoctorJson(reports)
+                                                     : HsmDoctorTable(reports, context.colors);
+      });
 }
 
-absl::StatusOr<CommandResult> HsmBench(const CommandContext& context, const HsmBenchVerb& verb) {
-  KEKD_ASSIGN_OR_RETURN(Examination examination, Begin(context));
+namespace {
+
+absl::Status Bench(const CommandContext& context, const HsmBenchVerb& verb,
+                   Examination& examination) {
   KEKD_ASSIGN_OR_RETURN(examination.report.token,
                         examination.client->Describe(examination.deadline));
   KEKD_RETURN_IF_ERROR(LearnVersions(context, examination));
   KEKD_ASSIGN_OR_RETURN(const KeyReference key, Choose(examination, verb));
   // A slow token and many calls take their time, but not for ever.
   const absl::Time deadline =
-      absl::Now() + absl::Seconds(10) + 4 * verb.count * examination.keyring->pkcs11->call_timeout;
+      absl::Now() + absl::Seconds(10) + 4 * verb.count * examination.keyring.pkcs11->call_timeout;
   TokenClient& client = *examination.client;
   std::vector<Measurement>& all = examination.report.measurements;
   KEKD_ASSIGN_OR_RETURN(all, client.Measure(key, verb.count, deadline));
@@ -339,10 +387,18 @@ absl::StatusOr<CommandResult> HsmBench(const CommandContext& context, const HsmB
       all.emplace_back(), MeasureCalls("decryption, as kekd asks for it", verb.count, [&] {
         return client.Decrypt(key, AsBytes(sealed), AsBytes(associated_data), deadline).status();
       }));
-  CommandResult result;
-  result.output = context.format == OutputFormat::kJson ? HsmBenchJson(examination.report)
-                                                        : HsmBenchTable(examination.report);
-  return result;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CommandResult> HsmBench(const CommandContext& context, const HsmBenchVerb& verb) {
+  return ForEachToken(
+      context, [&](Examination& examination) { return Bench(context, verb, examination); },
+      [&context](const std::vector<TokenReport>& reports) {
+        return context.format == OutputFormat::kJson ? HsmBenchJson(reports)
+                                                     : HsmBenchTable(reports);
+      });
 }
 
 }  // namespace kekd

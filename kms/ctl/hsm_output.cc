@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/bytes.h"
@@ -16,7 +17,8 @@ namespace {
 std::string TokenLine(const TokenReport& report) {
   const TokenSelector& token = report.token.token;
   if (token == TokenSelector())
-    return absl::StrCat("keyring ", report.keyring, ", no token found\n");
+    return absl::StrCat("keyring ", report.keyring, ", ", Printable(report.uri),
+                        ": no token found\n");
   return absl::StrCat("keyring ", report.keyring, ", token \"", Printable(token.label),
                       "\", serial ", Printable(token.serial), ", ", Printable(token.manufacturer),
                       " ", Printable(token.model), "\n");
@@ -83,62 +85,105 @@ Json MeasurementsArray(const TokenReport& report) {
   return all;
 }
 
-}  // namespace
-
-std::string HsmListTable(const TokenReport& report, Colors colors) {
-  Table table({"VERSION", "LABEL", "ID", "TYPE", "ORIGIN", "PROBLEM"});
-  for (const TokenKey& each : report.keys) {
-    const KeyDescription& key = each.key;
-    table.Add({each.version == 0 ? "-" : absl::StrCat(each.version), key.selector.label,
-               HexEncode(AsBytes(key.selector.id)), key.type, Origin(key),
-               key.problem.empty() ? "-" : key.problem});
-    if (!key.problem.empty()) table.SetTone(5, Tone::kWarning);
-  }
-  return absl::StrCat(TokenLine(report), "\n", table.ToString(colors));
-}
-
-std::string HsmListJson(const TokenReport& report) {
-  Json json = Head(report);
-  json["keys"] = KeysArray(report);
-  return Dump(json);
-}
-
-std::string HsmDoctorTable(const TokenReport& report, Colors colors) {
-  std::string text = absl::StrCat(TokenLine(report), "\n");
+std::string ItemLines(const TokenReport& report, Colors colors) {
+  std::string text;
   for (const CheckReport::Item& item : report.items) absl::StrAppend(&text, ItemLine(item, colors));
   return text;
 }
 
-std::string HsmDoctorJson(const TokenReport& report) {
-  Json json = Head(report);
-  json["ok"] = report.Passed();
+Json ChecksArray(const TokenReport& report) {
   Json checks = Json::array();
   for (const CheckReport::Item& item : report.items) {
     const std::string detail = item.status.ok() ? item.detail : std::string(item.status.message());
     checks.push_back(
         Json{{"name", item.name}, {"ok", item.status.ok()}, {"detail", TextOrNull(detail)}});
   }
-  json["checks"] = std::move(checks);
-  json["keys"] = KeysArray(report);
-  json["measurements"] = MeasurementsArray(report);
-  return Dump(json);
+  return checks;
 }
 
-std::string HsmBenchTable(const TokenReport& report) {
-  Table table({"WHAT", "P50", "P99"});
-  for (const Measurement& each : report.measurements) {
-    const auto format = [](uint64_t nanoseconds) {
-      return FormatLatency(absl::Nanoseconds(static_cast<int64_t>(nanoseconds)));
-    };
-    table.Add({each.what, format(each.p50), format(each.p99)});
+// The texts of several tokens with a line between.
+std::string Joined(const std::vector<TokenReport>& reports,
+                   absl::FunctionRef<std::string(const TokenReport&)> print) {
+  std::string text;
+  for (const TokenReport& report : reports) {
+    absl::StrAppend(&text, text.empty() ? "" : "\n", print(report));
   }
-  return absl::StrCat(TokenLine(report), "\n", table.ToString());
+  return text;
 }
 
-std::string HsmBenchJson(const TokenReport& report) {
-  Json json = Head(report);
-  json["measurements"] = MeasurementsArray(report);
-  return Dump(json);
+// `add` adds what the command has found to what names the token.
+std::string JoinedJson(const std::vector<TokenReport>& reports,
+                       absl::FunctionRef<void(const TokenReport&, Json&)> add) {
+  Json tokens = Json::array();
+  bool passed = true;
+  for (const TokenReport& report : reports) {
+    Json json = Head(report);
+    add(report, json);
+    tokens.push_back(std::move(json));
+    passed = passed && report.Passed();
+  }
+  if (reports.size() == 1) return Dump(tokens[0]);
+  return Dump(Json{{"keyring", reports[0].keyring}, {"ok", passed}, {"tokens", std::move(tokens)}});
+}
+
+}  // namespace
+
+std::string HsmListTable(const std::vector<TokenReport>& reports, Colors colors) {
+  return Joined(reports, [colors](const TokenReport& report) {
+    Table table({"VERSION", "LABEL", "ID", "TYPE", "ORIGIN", "PROBLEM"});
+    for (const TokenKey& each : report.keys) {
+      const KeyDescription& key = each.key;
+      table.Add({each.version == 0 ? "-" : absl::StrCat(each.version), key.selector.label,
+                 HexEncode(AsBytes(key.selector.id)), key.type, Origin(key),
+                 key.problem.empty() ? "-" : key.problem});
+      if (!key.problem.empty()) table.SetTone(5, Tone::kWarning);
+    }
+    return absl::StrCat(TokenLine(report), "\n", ItemLines(report, colors),
+                        report.items.empty() ? table.ToString(colors) : "");
+  });
+}
+
+std::string HsmListJson(const std::vector<TokenReport>& reports) {
+  return JoinedJson(reports, [](const TokenReport& report, Json& json) {
+    json["keys"] = KeysArray(report);
+    if (!report.items.empty()) json["checks"] = ChecksArray(report);
+  });
+}
+
+std::string HsmDoctorTable(const std::vector<TokenReport>& reports, Colors colors) {
+  return Joined(reports, [colors](const TokenReport& report) {
+    return absl::StrCat(TokenLine(report), "\n", ItemLines(report, colors));
+  });
+}
+
+std::string HsmDoctorJson(const std::vector<TokenReport>& reports) {
+  return JoinedJson(reports, [](const TokenReport& report, Json& json) {
+    json["ok"] = report.Passed();
+    json["checks"] = ChecksArray(report);
+    json["keys"] = KeysArray(report);
+    json["measurements"] = MeasurementsArray(report);
+  });
+}
+
+std::string HsmBenchTable(const std::vector<TokenReport>& reports) {
+  return Joined(reports, [](const TokenReport& report) {
+    Table table({"WHAT", "P50", "P99"});
+    for (const Measurement& each : report.measurements) {
+      const auto format = [](uint64_t nanoseconds) {
+        return FormatLatency(absl::Nanoseconds(static_cast<int64_t>(nanoseconds)));
+      };
+      table.Add({each.what, format(each.p50), format(each.p99)});
+    }
+    return absl::StrCat(TokenLine(report), "\n", ItemLines(report, Colors::kOff),
+                        report.items.empty() ? table.ToString() : "");
+  });
+}
+
+std::string HsmBenchJson(const std::vector<TokenReport>& reports) {
+  return JoinedJson(reports, [](const TokenReport& report, Json& json) {
+    json["measurements"] = MeasurementsArray(report);
+    if (!report.items.empty()) json["checks"] = ChecksArray(report);
+  });
 }
 
 }  // namespace kekd

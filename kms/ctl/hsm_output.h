@@ -3,18 +3,20 @@
 #define KEKD_KMS_CTL_HSM_OUTPUT_H_
 
 #include <string>
+#include <vector>
 
 #include "kms/ctl/hsm_report.h"
 #include "kms/ctl/terminal.h"
 
 namespace kekd {
 
-std::string HsmListTable(const TokenReport& report, Colors colors);
-std::string HsmListJson(const TokenReport& report);
-std::string HsmDoctorTable(const TokenReport& report, Colors colors);
-std::string HsmDoctorJson(const TokenReport& report);
-std::string HsmBenchTable(const TokenReport& report);
-std::string HsmBenchJson(const TokenReport& report);
+// Of one token, or of several, one after the other: in JSON the array "tokens".
+std::string HsmListTable(const std::vector<TokenReport>& reports, Colors colors);
+std::string HsmListJson(const std::vector<TokenReport>& reports);
+std::string HsmDoctorTable(const std::vector<TokenReport>& reports, Colors colors);
+std::string HsmDoctorJson(const std::vector<TokenReport>& reports);
+std::string HsmBenchTable(const std::vector<TokenReport>& reports);
+std::string HsmBenchJson(const std::vector<TokenReport>& reports);
 
 }  // namespace kekd
 

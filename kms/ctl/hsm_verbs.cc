@@ -18,7 +18,7 @@ absl::StatusOr<Verb> ReadBench(const VerbArguments& given) {
 VerbSection HsmVerbs() {
   return {
       .title = "The HSM",
-      .groups = {{.path = "hsm", .summary = "look at a keyring's PKCS#11 token"}},
+      .groups = {{.path = "hsm", .summary = "look at a keyring's PKCS#11 tokens"}},
       .verbs = {
           {
               .path = "hsm list",
@@ -26,7 +26,9 @@ VerbSection HsmVerbs() {
               .description =
                   "Lists the secret keys on the token that the configuration names for the "
                   "keyring: which version each is, whether it was made on the token, and what is "
-                  "wrong with it. Logs in by itself, beside a running kekd.",
+                  "wrong with it. Logs in by itself, beside a running kekd. Of several tokens, one "
+                  "after "
+                  "the other.",
               .examples = {"hsm list", "hsm list -o json"},
               .read = ReadNothing<HsmListVerb>,
           },
@@ -38,9 +40,10 @@ VerbSection HsmVerbs() {
                   "meant, "
                   "the state of the PIN before any login, sessions, mechanisms, and of each key "
                   "version on it that there is exactly one such key, its attributes, and that it "
-                  "still decrypts its canary. A PIN that has failed is not sent again until its "
-                  "file "
-                  "changes. Ends with 1 if something failed.",
+                  "still decrypts its canary. Each of several tokens is examined by itself. A PIN "
+                  "that "
+                  "has failed is not sent again until its file changes. Ends with 1 if something "
+                  "failed.",
               .examples = {"hsm doctor", "hsm doctor -o json"},
               .read = ReadNothing<HsmDoctorVerb>,
           },

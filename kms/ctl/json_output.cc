@@ -133,6 +133,14 @@ Json NewestBackupObject(const admin::v1::KeyringStatus& ring) {
 Json StatusObject(const admin::v1::KeyringStatus& ring) {
   Json warnings = Json::array();
   for (const std::string& warning : ring.warnings()) warnings.push_back(warning);
+  Json tokens = Json::array();
+  for (const admin::v1::Token& token : ring.tokens()) {
+    tokens.push_back(Json{{"name", token.name()},
+                          {"state", token.state()},
+                          {"since", TimeOrNull(token.since_ms())},
+                          {"problem", TextOrNull(token.problem())},
+                          {"lastError", TextOrNull(token.last_error())}});
+  }
   return {{"name", ring.name()},
           {"generation", ring.generation()},
           {"healthz", ring.healthz()},
@@ -152,6 +160,7 @@ Json StatusObject(const admin::v1::KeyringStatus& ring) {
           {"newestBackup", NewestBackupObject(ring)},
           {"versionsWithoutBackup", std::vector<uint32_t>(ring.versions_without_backup().begin(),
                                                           ring.versions_without_backup().end())},
+          {"tokens", std::move(tokens)},
           {"warnings", std::move(warnings)}};
 }
 

@@ -105,7 +105,8 @@ VerbSection KeyVerbs() {
               .description =
                   "Makes a key version the primary: new data is encrypted with it, and the former "
                   "primary decrypts only. API servers notice it within a minute or so. What is "
-                  "stored already stays under the former key until it is written again.",
+                  "stored already stays under the former key until it is written again. Refused "
+                  "unless the key decrypts its canary, on each of several tokens.",
               .arguments = {{.name = "VERSION", .help = "the number of the key version"}},
               .options = {GenerationOption()},
               .examples = {"key promote 2", "key promote 2 --generation 8"},

@@ -53,12 +53,30 @@ class FirstVersion final {
     spec_ = {.ring = empty.identity(), .version = empty.NextVersionNumber()};
     KEKD_ASSIGN_OR_RETURN(made_, MakeKeyVersion(spec_, *backend_, RandomSource::System(),
                                                 context_.now, context_.now + kVerbTime));
+    KEKD_RETURN_IF_ERROR(ProveEverywhere());
     KEKD_ASSIGN_OR_RETURN(const Keyring filled, empty.WithNewVersion(*made_));
     return filled.WithPromoted(spec_.version, context_.now);
   }
   void Keep() { made_.reset(); }
 
  private:
+  // Version 1 becomes the primary at once, so it must be wherever it is to be held by now: tokens
+  // that share their keys by themselves.
+  absl::Status ProveEverywhere() const {
+    if (backend_->Places().empty()) return absl::OkStatus();
+    const absl::Time deadline = context_.now + kVerbTime;
+    KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendKey> key,
+                          backend_->OpenKey(spec_, made_->material, deadline));
+    KEKD_RETURN_IF_ERROR(CheckCanary(spec_.ring, *made_, *key, deadline));
+    const absl::Status proved = key->ProveEverywhere(deadline);
+    if (proved.ok()) return proved;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the first key would be on one token alone, and was removed from it again: make the "
+        "keyring with the \"uri\" of one token, copy its key to the others with the tool of their "
+        "maker, then name them all with \"uris\" (",
+        proved.message(), ")"));
+  }
+
   const CommandContext& context_;
   const KeyringConfig& keyring_;
   const std::string backend_name_;

@@ -101,6 +101,13 @@ std::string StatusDetails(const admin::v1::KeyringStatus& ring, absl::Time now, 
                      FormatMillisAsAge(backup.verified_ms(), now),
                      ring.versions_without_backup().empty() ? ", holds every key" : ""));
   }
+  for (const admin::v1::Token& token : ring.tokens()) {
+    const std::string state = token.state() == "up"
+                                  ? token.state()
+                                  : Painted(Printable(token.state()), Tone::kWarning, colors);
+    absl::StrAppend(&text, "  token    ", Printable(token.name()), ": ", state, " since ",
+                    FormatMillisWithAge(token.since_ms(), now), "\n");
+  }
   if (ring.refused_connections() != 0) {
     add("refused  ", absl::StrCat(ring.refused_connections(), " connections"));
   }

@@ -93,8 +93,10 @@ absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(
   auto backends = std::make_shared<BackendSet>();
   backends->Add(CreateSoftwareKeyBackend(std::move(ring_key), RandomSource::System()));
   if (keyring.pkcs11.has_value()) {
-    KEKD_ASSIGN_OR_RETURN(std::shared_ptr<TokenClient> token, MakeTokenClient(fs, config, keyring));
-    backends->Add(CreatePkcs11KeyBackend(std::move(token), keyring.pkcs11->uri.key.label,
+    KEKD_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<TokenClient>> tokens,
+                          MakeTokenClients(fs, config, keyring));
+    backends->Add(CreatePkcs11KeyBackend(std::make_shared<TokenGroup>(std::move(tokens)),
+                                         keyring.pkcs11->uris.front().key.label,
                                          RandomSource::System()));
   }
   return backends;

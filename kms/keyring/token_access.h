@@ -3,6 +3,7 @@
 #define KEKD_KMS_KEYRING_TOKEN_ACCESS_H_
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "base/file_system.h"
@@ -11,10 +12,10 @@
 
 namespace kekd {
 
-// The client of the keyring's token; no worker is started before its first call.
-// FailedPrecondition if the configuration names no token.
-absl::StatusOr<std::shared_ptr<TokenClient>> MakeTokenClient(FileSystem& fs, const Config& config,
-                                                             const KeyringConfig& keyring);
+// The clients of the keyring's tokens, in the configuration's order; no worker is started before
+// its first call. FailedPrecondition if the configuration names no token.
+absl::StatusOr<std::vector<std::shared_ptr<TokenClient>>> MakeTokenClients(
+    FileSystem& fs, const Config& config, const KeyringConfig& keyring);
 
 }  // namespace kekd
 

@@ -61,7 +61,7 @@ class Kekd:
 
     def init(self):
         for ring in self.rings:
-            self.kekctl("keyring", "init", "--keyring", ring, *(["--backend", "pkcs11"] if self.token else []))
+            self.kekctl("keyring", "init", "--keyring", ring, *(["--backend", self.token.init_backend] if self.token else []))
         return self
 
     def start(self):

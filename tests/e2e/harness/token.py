@@ -14,8 +14,16 @@ def missing():
     return None if _MODULE.exists() else f"{_MODULE} is not there (Debian's package softhsm2)"
 
 
+def _make(*arguments):
+    """What the script says of what it has made: its lines by name."""
+    printed = subprocess.run([str(_SETUP), *arguments], check=True, capture_output=True, text=True).stdout
+    return dict(line.split("=", 1) for line in printed.splitlines())
+
+
 class Token:
     """Owns the token's files; they can be taken away and given back, as a network HSM goes and comes."""
+
+    init_backend = "pkcs11"
 
     def __init__(self, folder, label=LABEL, module=_MODULE):
         self.folder = folder / f"token-{label}"
@@ -24,9 +32,7 @@ class Token:
         self.pin_file = folder / f"token-{label}.pin"
         self.pin_file.touch(mode=0o600)
         self.pin_file.write_text(PIN)
-        printed = subprocess.run([str(_SETUP), str(self.folder), label, PIN], check=True, capture_output=True,
-                                 text=True).stdout
-        self.values = dict(line.split("=", 1) for line in printed.splitlines())
+        self.values = _make(str(self.folder), label, PIN)
         self.environment = dict([self.values["ENV"].split("=", 1)])
         self.options = {}
 
@@ -44,3 +50,32 @@ class Token:
 
     def give_back(self):
         (self.folder / "away").rename(self.files())
+
+
+class TokenPair:
+    """Two tokens, LABEL and LABEL-twin, that hold one imported key, twin-key. A keyring begins in software and adopts it."""
+
+    init_backend = "software"
+
+    def __init__(self, folder, label=LABEL):
+        self.folder = folder / f"token-{label}"
+        self.values = _make("--twin", str(self.folder), label, PIN)
+        self.environment = dict([self.values["ENV"].split("=", 1)])
+        self.names = [self.values["TOKEN"], self.values["TWIN"]]
+        self.away = {}
+
+    def settings(self):
+        """The keyring's field pkcs11."""
+        return {"uris": [f"pkcs11:token={name}?module-path={_MODULE}&pin-source=file:{self.values['PIN_FILE']}"
+                         for name in self.names]}
+
+    def take_away(self, index):
+        serial = self.values[("SERIAL", "TWIN_SERIAL")[index]]
+        # SoftHSM's folder of a token ends with its serial.
+        (files,) = [path for path in (self.folder / "tokens").iterdir() if path.name.replace("-", "").endswith(serial)]
+        self.away[index] = (files, self.folder / f"away-{index}")
+        files.rename(self.away[index][1])
+
+    def give_back(self, index):
+        files, away = self.away.pop(index)
+        away.rename(files)

@@ -34,10 +34,10 @@ TEST(Pkcs11ConfigTest, IsNotThereUnlessGiven) {
 TEST(Pkcs11ConfigTest, HasDocumentedDefaults) {
   KEKD_ASSERT_OK_AND_ASSIGN(const Config config, WithUri(kUri));
   const Pkcs11Config& token = config.keyrings[0].pkcs11.value();
-  EXPECT_EQ(token.uri.token.label, "prod");
-  EXPECT_EQ(token.uri.token.serial, "0a1b");
-  EXPECT_EQ(token.uri.module_path, "/usr/lib/softhsm/libsofthsm2.so");
-  EXPECT_EQ(token.uri.pin_file, "");
+  EXPECT_EQ(token.uris.front().token.label, "prod");
+  EXPECT_EQ(token.uris.front().token.serial, "0a1b");
+  EXPECT_EQ(token.uris.front().module_path, "/usr/lib/softhsm/libsofthsm2.so");
+  EXPECT_EQ(token.uris.front().pin_file, "");
   EXPECT_EQ(token.pin_credential, "");
   EXPECT_EQ(token.init_arguments, "");
   EXPECT_EQ(token.sessions, 4u);
@@ -52,7 +52,7 @@ TEST(Pkcs11ConfigTest, ReadsEveryField) {
               "    pinCredential: hsm-pin\n    initArguments: configdir='sql:/db'\n"
               "    sessions: 64\n    sessionCopy: true\n    callTimeout: 500ms\n"));
   const Pkcs11Config& token = config.keyrings[0].pkcs11.value();
-  EXPECT_EQ(token.uri.key.label, "kek");
+  EXPECT_EQ(token.uris.front().key.label, "kek");
   EXPECT_EQ(token.pin_credential, "hsm-pin");
   EXPECT_EQ(token.init_arguments, "configdir='sql:/db'");
   EXPECT_EQ(token.sessions, 64u);
@@ -93,6 +93,48 @@ TEST(Pkcs11ConfigTest, RefusesWithThePlaceAndWhatToWrite) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("one of the two")));
   EXPECT_THAT(WithToken("    sessions: 1\n"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"uri\" is missing")));
+}
+
+TEST(Pkcs11ConfigTest, ReadsSeveralTokensInTheirOrder) {
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const Config config,
+      WithToken("    uris:\n    - pkcs11:token=a;object=kek?module-path=/m.so\n"
+                "    - pkcs11:token=a?module-path=/n.so&pin-source=/etc/pin\n"
+                "    - pkcs11:token=b?module-path=/m.so\n    pinCredential: pin\n"));
+  const Pkcs11Config& tokens = config.keyrings[0].pkcs11.value();
+  ASSERT_EQ(tokens.uris.size(), 3u);
+  EXPECT_EQ(tokens.uris[0].key.label, "kek");
+  EXPECT_EQ(tokens.uris[1].module_path, "/n.so");
+  EXPECT_EQ(tokens.uris[1].pin_file, "/etc/pin");
+  EXPECT_EQ(tokens.uris[2].token.label, "b");
+  EXPECT_EQ(tokens.pin_credential, "pin");
+}
+
+TEST(Pkcs11ConfigTest, RefusesSeveralTokensThatAreNone) {
+  const std::string a = "    - pkcs11:token=a?module-path=/m.so\n";
+  const std::string b = "    - pkcs11:token=b?module-path=/m.so\n";
+  std::string nine;
+  for (int i = 0; i < 9; ++i) {
+    absl::StrAppend(&nine, "    - pkcs11:token=", i, "?module-path=/m.so\n");
+  }
+  const std::pair<std::string, const char*> refused[] = {
+      {"    uris:\n" + a, "must name 2 to 8 tokens that hold the same keys, and names 1"},
+      {"    uris:\n" + nine, "names 9"},
+      {"    uris:\n" + a + a, "uris[1]: is the same token as one before it"},
+      {"    uris:\n" + a + "    - pkcs11:token=b\n", "uris[1]: needs \"?module-path=/"},
+      {"    uris:\n" + a + "    - pkcs11:token=b;object=x?module-path=/m.so\n",
+       "uris[1]: \"object\" is for the first"},
+      {"    uris:\n" + a + b + "    uri: pkcs11:token=c?module-path=/m.so\n",
+       "\"uri\" is given too"},
+      {"    uris: pkcs11:token=a?module-path=/m.so\n", "uris"},
+      {"    uris:\n    - pkcs11:token=a?module-path=/m.so&pin-source=/p\n"
+       "    - pkcs11:token=b?module-path=/m.so&pin-source=/q\n    pinCredential: pin\n",
+       "every URI has a pin-source"},
+  };
+  for (const auto& [fields, why] : refused) {
+    EXPECT_THAT(WithToken(fields), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(why)))
+        << fields;
+  }
 }
 
 }  // namespace

@@ -80,6 +80,8 @@ std::vector<std::string> Good() {
       WithUnlock("- passphrase: {credential: a.b}"),
       WithUnlock("- passphrase: {prompt: true}"),
       WithUnlock("- passphrase: {prompt: \"true\"}\n  - keyFile: /a"),
+      WithToken("uris: [\"pkcs11:token=a?module-path=/m.so\", "
+                "\"pkcs11:token=b?module-path=/m.so\"], pinCredential: pin"),
       WithTokenAnd("pinCredential: pin, initArguments: x"),
       WithTokenAnd("sessions: 1, sessionCopy: false, callTimeout: 100ms"),
       WithTokenAnd("sessions: \"64\", sessionCopy: \"true\", callTimeout: 1.5s"),
@@ -170,6 +172,12 @@ std::vector<std::string> Bad() {
       And("memory: {locking: no}\n"),
       And("  pkcs11: pkcs11:token=a\n"),
       WithToken("sessions: 1"),
+      WithToken("uris: []"),
+      WithToken("uris: \"pkcs11:token=a?module-path=/m.so\""),
+      WithToken("uris: [\"pkcs11:token=a?module-path=/m.so\"]"),
+      WithToken("uris: [\"pkcs11:token=a?module-path=/m.so\", \"pkcs11:token=b\"]"),
+      WithTokenAnd("uris: [\"pkcs11:token=b?module-path=/m.so\", "
+                   "\"pkcs11:token=c?module-path=/m.so\"]"),
       WithToken("uri: \"pkcs11:token=a\""),
       WithToken("uri: \"token=a?module-path=/m.so\""),
       WithTokenAnd("pin: \"1234\""),
@@ -194,6 +202,8 @@ std::vector<std::string> BeyondASchema() {
       WithUnlock("- keyFile: /a\n  - keyFile: /a"),
       WithUnlock("- credential: a\n  - passphrase: {credential: a}"),
       WithUnlock("- passphrase: {file: /var/lib/kekd/prod/passphrase}"),
+      WithToken("uris: [\"pkcs11:token=a?module-path=/m.so\", "
+                "\"pkcs11:token=a?module-path=/m.so&pin-source=/p\"]"),
       WithToken("uri: \"pkcs11:?module-path=/m.so\""),
       WithToken("uri: \"pkcs11:token=a;slot-id=1?module-path=/m.so\""),
       WithTokenAnd("callTimeout: 99ms"),

@@ -97,5 +97,31 @@ TEST_F(StatusCommandTest, IsUnavailableWhenKekdDoesNotRun) {
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("kekd is not running")));
 }
 
+TEST_F(StatusCommandTest, TellsOfEachTokenAndFailsForNone) {
+  admin::v1::Token* const up = ring_->add_tokens();
+  up->set_name("a");
+  up->set_state("up");
+  up->set_since_ms(absl::ToUnixMillis(command_.Context().now - absl::Minutes(2)));
+  up->set_last_error("it was away once");
+  admin::v1::Token* const down = ring_->add_tokens();
+  down->set_name("b\x1b");
+  down->set_state("down");
+  down->set_since_ms(absl::ToUnixMillis(command_.Context().now - absl::Minutes(1)));
+  down->set_problem("it is away");
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult table, Status(command_.Context()));
+  EXPECT_EQ(table.exit_code, kExitOk);
+  EXPECT_THAT(table.output, ::testing::ContainsRegex("  token    a: up since .*2m"));
+  EXPECT_THAT(table.output, ::testing::ContainsRegex("  token    b[^\x1b]*: down since .*1m"));
+  EXPECT_THAT(table.note, IsEmpty());
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult json,
+                            Status(command_.Context(OutputFormat::kJson)));
+  for (const char* field :
+       {"\"tokens\": [", "\"state\": \"up\"", "\"lastError\": \"it was away once\"",
+        "\"problem\": null", "\"problem\": \"it is away\""}) {
+    EXPECT_THAT(json.output, HasSubstr(field));
+  }
+}
+
 }  // namespace
 }  // namespace kekd
