@@ -146,10 +146,11 @@ std::vector<VersionProof> Proofs(const OpenKeyring& opened) {
     proof.version = version.number;
     proof.key_id = version.key_id;
     proof.state = version.state;
+    proof.custody = version.material.custody;
     proof.status = entry.status;
     if (entry.status.ok()) {
       proof.result = VersionProof::Result::kProven;
-    } else if (version.material.custody == Custody::kDevice) {
+    } else if (version.material.HasDeviceKey()) {
       proof.result = VersionProof::Result::kElsewhere;
     }
   }

@@ -27,7 +27,8 @@ namespace kekd {
 
 // A backup is the ring key and the keyring's record, sealed under a key that comes from a
 // passphrase or from k of n shares, and from nothing else: no key file and no kekd is needed to
-// open it. Of keys on a device it holds the references only, as the record does.
+// open it. Of keys on a device it holds the references only, and keys that a device wraps as the
+// device wrapped them: as the record does.
 
 // Seal under a passphrase, which CheckNewPassphrase allows; `function` makes its key.
 struct BackupPassphrase {
@@ -75,12 +76,14 @@ std::shared_ptr<const OpenKeyring> OpenBackupKeyring(const OpenedBackup& backup,
 struct VersionProof {
   enum class Result {
     kProven,     // its key is here: it decrypted the canary
-    kElsewhere,  // its key is on a device or at a remote and can't be asked from here
+    kElsewhere,  // a key on a device or at a remote, which can't be asked from here, is it or wraps
+                 // it
     kFailed,     // its key should be here, and is not
   };
   uint32_t version = 0;
   KeyId key_id;
   KeyState state = KeyState::kPreActivation;
+  Custody custody = Custody::kEnvelope;
   Result result = Result::kFailed;
   absl::Status status;  // why it is not proven
 };

@@ -49,8 +49,9 @@ absl::StatusOr<KeyVersion> VersionOf(KeyMaterial material, const KeySpec& spec, 
 
 absl::StatusOr<KeyVersion> MakeKeyVersion(const KeySpec& spec, KeyBackend& backend,
                                           const RandomSource& random, absl::Time now,
-                                          absl::Time deadline) {
-  KEKD_ASSIGN_OR_RETURN(const KeyMaterial material, backend.GenerateKey(spec, deadline));
+                                          absl::Time deadline, std::optional<Custody> custody) {
+  KEKD_ASSIGN_OR_RETURN(const KeyMaterial material,
+                        GenerateKeyIn(custody, backend, spec, deadline));
   absl::StatusOr<KeyVersion> version = VersionOf(material, spec, backend, random, now, deadline);
   if (!version.ok()) DestroyUnusedKey(spec, material, backend);
   return version;
@@ -71,7 +72,7 @@ absl::StatusOr<KeyVersion> AdoptKeyVersion(const KeySpec& spec, KeyBackend& back
 }
 
 void DestroyUnusedKey(const KeySpec& spec, const KeyMaterial& material, KeyBackend& backend) {
-  if (material.custody != Custody::kDevice) return;
+  if (!material.HasDeviceKey()) return;
   const absl::Status destroyed = backend.DestroyKey(spec, material, absl::Now() + kDestroyTimeout);
   if (destroyed.ok()) return;
   LogWarning("a key that nothing uses stays on its device: remove it there",

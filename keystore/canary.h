@@ -2,6 +2,8 @@
 #ifndef KEKD_KEYSTORE_CANARY_H_
 #define KEKD_KEYSTORE_CANARY_H_
 
+#include <optional>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -14,10 +16,11 @@ namespace kekd {
 // Makes a key and the version that names it: generates, encrypts 32 random bytes under it (the
 // canary, with the associated data of ciphertext.h), decrypts and compares them, derives the key
 // id. The version is pre-activation and in no keyring yet. A key that fails the proof is destroyed
-// again.
+// again. Without a custody it is the backend's own (GenerateKeyIn).
 absl::StatusOr<KeyVersion> MakeKeyVersion(const KeySpec& spec, KeyBackend& backend,
                                           const RandomSource& random, absl::Time now,
-                                          absl::Time deadline);
+                                          absl::Time deadline,
+                                          std::optional<Custody> custody = std::nullopt);
 
 // The same with a key that is there already (KeyAdopter), which stays whatever happens.
 // FailedPrecondition if the backend can't adopt keys.

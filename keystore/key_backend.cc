@@ -22,6 +22,20 @@ absl::string_view ToString(KeyPlace::State state) {
   return "down";
 }
 
+absl::StatusOr<KeyMaterial> GenerateKeyIn(std::optional<Custody> custody, KeyBackend& backend,
+                                          const KeySpec& spec, absl::Time deadline) {
+  const KeyBackend::Description description = backend.Describe();
+  if (custody.value_or(description.custody) == description.custody) {
+    return backend.GenerateKey(spec, deadline);
+  }
+  if (custody == Custody::kEnvelope && backend.envelope_maker() != nullptr) {
+    return backend.envelope_maker()->GenerateEnvelopeKey(spec, deadline);
+  }
+  return absl::FailedPreconditionError(absl::StrCat("backend \"", description.type,
+                                                    "\" keeps its keys in custody \"",
+                                                    ToString(description.custody), "\" only"));
+}
+
 void BackendSet::Add(std::unique_ptr<KeyBackend> backend) {
   backends_.push_back(std::move(backend));
 }

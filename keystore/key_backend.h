@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,17 @@ class KeyAdopter {
   virtual bool IsSameKey(const KeyMaterial& a, const KeyMaterial& b) const = 0;
 };
 
+// EnvelopeMaker is the ability of a backend of devices to keep keys in custody `envelope`: kekd
+// makes the key, the device wraps it. Thread-safe.
+class EnvelopeMaker {
+ public:
+  virtual ~EnvelopeMaker() = default;
+  // Makes a new key and, on the device, one that wraps it; proved by unwrapping. Else as
+  // KeyBackend::GenerateKey.
+  virtual absl::StatusOr<KeyMaterial> GenerateEnvelopeKey(const KeySpec& spec,
+                                                          absl::Time deadline) = 0;
+};
+
 // KeyBackend is a place where keys are kept: software, a PKCS#11 token, a cloud KMS. Thread-safe.
 // Every call that may block takes a deadline.
 class KeyBackend {
@@ -88,6 +100,7 @@ class KeyBackend {
   struct Description {
     std::string type;    // as in the record: "software", …
     std::string detail;  // for people: module and token, region and key ring; no secret
+    Custody custody = Custody::kDevice;  // of the keys that GenerateKey makes
   };
 
   virtual ~KeyBackend() = default;
@@ -99,16 +112,23 @@ class KeyBackend {
   virtual absl::StatusOr<std::shared_ptr<const BackendKey>> OpenKey(const KeySpec& spec,
                                                                     const KeyMaterial& material,
                                                                     absl::Time deadline) = 0;
-  // Destroys what lies outside the record. OK if it is gone already.
+  // Destroys what lies outside the record. OK if it is gone already. The material may be that of a
+  // destroyed version, without its wraps.
   virtual absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
                                   absl::Time deadline) = 0;
   // Whether the backend can be reached and would work.
   virtual absl::Status Probe(absl::Time deadline) = 0;
   // If there are several, in order of preference; as they are known at the moment.
   virtual std::vector<KeyPlace> Places() const { return {}; }
-  // Null if the backend has not this ability. Lives as long as the backend.
+  // Null if the backend has not this ability. They live as long as the backend.
   virtual KeyAdopter* adopter() { return nullptr; }
+  virtual EnvelopeMaker* envelope_maker() { return nullptr; }
 };
+
+// Makes a new key in this custody, or in the backend's own. FailedPrecondition if the backend keeps
+// no keys in it.
+absl::StatusOr<KeyMaterial> GenerateKeyIn(std::optional<Custody> custody, KeyBackend& backend,
+                                          const KeySpec& spec, absl::Time deadline);
 
 // The backends of one ring by type.
 class BackendSet final {

@@ -34,4 +34,11 @@ absl::string_view ToString(Custody custody) {
   return "?";
 }
 
+std::optional<Custody> CustodyFromText(absl::string_view text) {
+  for (const Custody custody : {Custody::kDevice, Custody::kEnvelope}) {
+    if (text == ToString(custody)) return custody;
+  }
+  return std::nullopt;
+}
+
 }  // namespace kekd

@@ -32,7 +32,9 @@ enum class Custody {
   kEnvelope,  // kekd made the key; wraps protect it at rest
 };
 
-absl::string_view ToString(Custody custody);
+absl::string_view ToString(Custody custody);  // "device", "envelope"
+// The custody of that name; none if it is no custody's.
+std::optional<Custody> CustodyFromText(absl::string_view text);
 
 }  // namespace kekd
 

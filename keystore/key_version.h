@@ -21,6 +21,7 @@ enum class WrapType {
   kKeyFile,     // of the ring key, under a key derived from a key file
   kPassphrase,  // of the ring key, under a key derived from a passphrase
   kCredential,  // of the ring key, under a key derived from a systemd credential
+  kPkcs11,      // of a KEK, by a key on a PKCS#11 token
 };
 
 absl::string_view ToString(WrapType type);
@@ -30,7 +31,7 @@ struct Wrap {
   WrapType type = WrapType::kRingKey;
   std::string reference;  // what opens it, for people: a key file's path when the wrap was made
   std::string node;       // a host name, or empty for any
-  std::string blob;       // nonce || ciphertext || tag
+  std::string blob;       // docs/formats.md; mostly nonce || ciphertext || tag
   std::optional<KdfParameters> kdf = {};  // of a passphrase
   // Of a wrap of the ring key, from record format 2 on: its number in the ring, never reused, and
   // when it was made.
@@ -53,8 +54,12 @@ struct KeySpec {
 struct KeyMaterial {
   Custody custody = Custody::kEnvelope;
   Algorithm algorithm = Algorithm::kXaes256Gcm;
-  std::string key_reference;  // the backend's name of the key; empty for software
-  std::vector<Wrap> wraps;    // of an envelope KEK
+  // The backend's name of the key, or of its key that wraps an envelope KEK; empty for software.
+  std::string key_reference;
+  std::vector<Wrap> wraps;  // of an envelope KEK
+
+  // Whether a key outside of the record belongs to it, without which it can't be opened.
+  bool HasDeviceKey() const { return custody == Custody::kDevice || !key_reference.empty(); }
 
   friend bool operator==(const KeyMaterial& a, const KeyMaterial& b) {
     return a.custody == b.custody && a.algorithm == b.algorithm &&

@@ -32,6 +32,10 @@ absl::Status CheckVersion(const KeyVersion& version, uint32_t expected_number) {
                      version.material.wraps.size(), " wraps: only a destroyed one has none"));
   }
   for (const Wrap& wrap : version.material.wraps) {
+    if (wrap.type == WrapType::kPkcs11 && version.material.key_reference.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("key version ", version.number, " does not say which key wraps it"));
+    }
     if (wrap.kdf.has_value() || wrap.number != 0 || wrap.creation_time != absl::InfiniteFuture()) {
       return absl::InvalidArgumentError(
           absl::StrCat("a wrap of key version ", version.number, " is one of a ring key"));
@@ -60,6 +64,16 @@ bool FitsFormat1(const Keyring::Parts& parts) {
          parts.former_ring_key.empty();
 }
 
+// What record format 2 has no room for: a reader of it does not know these types.
+bool FitsFormat2(const Keyring::Parts& parts) {
+  for (const KeyVersion& version : parts.versions) {
+    for (const Wrap& wrap : version.material.wraps) {
+      if (wrap.type == WrapType::kPkcs11) return false;
+    }
+  }
+  return true;
+}
+
 absl::Status CheckRingKeyWraps(const Keyring::Parts& parts) {
   uint32_t before = 0;
   for (const Wrap& wrap : parts.ring_key_wraps) {
@@ -68,7 +82,7 @@ absl::Status CheckRingKeyWraps(const Keyring::Parts& parts) {
           absl::StrCat("wrap ", wrap.number, " of the ring key is out of order"));
     }
     before = wrap.number;
-    if (wrap.type == WrapType::kRingKey || wrap.blob.empty()) {
+    if (wrap.type == WrapType::kRingKey || wrap.type == WrapType::kPkcs11 || wrap.blob.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("wrap ", wrap.number, " does not wrap a ring key"));
     }
@@ -96,6 +110,10 @@ absl::Status CheckFormat(const Keyring::Parts& parts) {
   if (parts.format == 1 && !FitsFormat1(parts)) {
     return absl::InvalidArgumentError("the keyring does not fit in a record of format 1");
   }
+  if (parts.format <= 2 && !FitsFormat2(parts)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the keyring does not fit in a record of format ", parts.format));
+  }
   if (parts.ring_key_number == 0) {
     return absl::InvalidArgumentError("the ring key has no number");
   }
@@ -119,6 +137,8 @@ absl::string_view ToString(WrapType type) {
       return "passphrase";
     case WrapType::kCredential:
       return "credential";
+    case WrapType::kPkcs11:
+      return "pkcs11 key";
   }
   return "?";
 }

@@ -47,7 +47,7 @@ class Keyring final {
   static constexpr size_t kMaxAppliedRequests = 32;
   static constexpr size_t kMaxWraps = 64;
   // Of the record: what new rings get, and the oldest that is still read and written.
-  static constexpr uint16_t kFormat = 2;
+  static constexpr uint16_t kFormat = 3;
   static constexpr uint16_t kOldestFormat = 1;
 
   // What a keyring is made of; also how a store builds one from a record.
@@ -116,6 +116,8 @@ class Keyring final {
                              const std::vector<Wrap>& wraps) const;
   // The same ring in a newer format. FailedPrecondition if it has it already.
   absl::StatusOr<Keyring> WithFormat(uint16_t format) const;
+  // FailedPrecondition, with the command that raises it, if the format is older than `what` needs.
+  absl::Status ExpectFormat(uint16_t format, absl::string_view what) const;
   // Remembers a request beside the change it made, with the generation that the next commit gives;
   // the oldest is forgotten beyond kMaxAppliedRequests.
   Keyring WithApplied(const Uuid& request_id, uint32_t version, absl::string_view digest) const;
@@ -130,7 +132,6 @@ class Keyring final {
   explicit Keyring(Parts parts) : parts_(std::move(parts)) {}
   // The parts with one version changed, for the With… functions.
   absl::StatusOr<Parts> PartsFor(uint32_t number) const;
-  absl::Status ExpectFormat(uint16_t format, absl::string_view what) const;
 
   Parts parts_;
 };

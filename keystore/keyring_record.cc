@@ -42,6 +42,8 @@ pb::WrapType ToProto(WrapType type) {
       return pb::WRAP_TYPE_PASSPHRASE;
     case WrapType::kCredential:
       return pb::WRAP_TYPE_CREDENTIAL;
+    case WrapType::kPkcs11:
+      return pb::WRAP_TYPE_PKCS11;
   }
   return pb::WRAP_TYPE_UNSPECIFIED;
 }
@@ -140,6 +142,9 @@ absl::StatusOr<Wrap> FromProto(const pb::Wrap& in) {
       break;
     case pb::WRAP_TYPE_CREDENTIAL:
       wrap.type = WrapType::kCredential;
+      break;
+    case pb::WRAP_TYPE_PKCS11:
+      wrap.type = WrapType::kPkcs11;
       break;
     default:
       return absl::InvalidArgumentError(absl::StrCat("unknown wrap type ", in.type()));

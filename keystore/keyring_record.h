@@ -13,7 +13,7 @@
 
 namespace kekd {
 
-// Record, formats 1 and 2 (docs/formats.md): magic "kekdring", format (u16), ring UUID (16 bytes),
+// Record, formats 1 to 3 (docs/formats.md): magic "kekdring", format (u16), ring UUID (16 bytes),
 // generation (u64), body length (u32), body (proto/kekd/keyring/v1), HMAC-SHA-256 over all before
 // it under the ring key's record key. Integers are big-endian.
 // Twice and more of what Keyring::kMaxVersions software versions take.

@@ -181,10 +181,14 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithCreatedLocked(const Key
                                                                        const CreateVersion& create,
                                                                        absl::Time deadline) {
   KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, options_.backends->Find(create.backend));
+  if (create.custody.value_or(backend->Describe().custody) != backend->Describe().custody) {
+    // Before a key is made on a device for nothing.
+    KEKD_RETURN_IF_ERROR(ring.ExpectFormat(3, "a key that its device wraps"));
+  }
   const uint32_t number = ring.NextVersionNumber();
   KEKD_ASSIGN_OR_RETURN(const KeyVersion made,
                         MakeKeyVersion({ring.identity(), number}, *backend, *options_.random,
-                                       options_.clock->Now(), deadline));
+                                       options_.clock->Now(), deadline, create.custody));
   absl::StatusOr<Keyring> next = ring.WithNewVersion(made);
   if (!next.ok()) {
     DestroyUnusedKey({ring.identity(), number}, made.material, *backend);
@@ -220,7 +224,7 @@ void KeyringWriter::SettleMadeKeyLocked(const Change& change) {
   const absl::StatusOr<std::shared_ptr<const Keyring>> stored = options_.store->Load();
   const absl::StatusOr<KeyBackend*> backend = options_.backends->Find(made.backend);
   if (!stored.ok() || !backend.ok()) {
-    if (made.material.custody != Custody::kDevice) return;
+    if (!made.material.HasDeviceKey()) return;
     LogWarning("whether the keyring holds a new key is not known; the key stays on its device",
                {{"backend", made.backend},
                 {"key", made.material.key_reference},

@@ -55,7 +55,7 @@ std::shared_ptr<const OpenKeyring> OpenKeyring::Open(std::shared_ptr<const Keyri
       entry.key = before->key;
       continue;
     }
-    if (version.material.custody == Custody::kDevice) {
+    if (version.material.HasDeviceKey()) {
       on_devices.push_back(&entry);
     } else {
       OpenEntry(ring.identity(), backends, deadline, entry);

@@ -5,30 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "keystore/memory_key.h"
 
 namespace kekd {
 namespace {
-
-class SoftwareKey final : public BackendKey {
- public:
-  explicit SoftwareKey(std::unique_ptr<const Aead> aead) : aead_(std::move(aead)) {}
-
-  Algorithm algorithm() const override { return aead_->algorithm(); }
-  bool MayBlock() const override { return false; }
-
-  absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
-                                      absl::Time /*deadline*/) const override {
-    return aead_->Encrypt(plaintext, associated_data);
-  }
-
-  absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
-                                      absl::Time /*deadline*/) const override {
-    return aead_->Decrypt(sealed, associated_data);
-  }
-
- private:
-  const std::unique_ptr<const Aead> aead_;
-};
 
 class SoftwareKeyBackend final : public KeyBackend {
  public:
@@ -36,7 +16,8 @@ class SoftwareKeyBackend final : public KeyBackend {
       : ring_key_(std::move(ring_key)), random_(random) {}
 
   Description Describe() const override {
-    return {std::string(kSoftwareBackend), "keys in the keyring's record, under its ring key"};
+    return {std::string(kSoftwareBackend), "keys in the keyring's record, under its ring key",
+            Custody::kEnvelope};
   }
 
   absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time /*deadline*/) override {
@@ -58,11 +39,7 @@ class SoftwareKeyBackend final : public KeyBackend {
     for (const Wrap& wrap : material.wraps) {
       if (wrap.type != WrapType::kRingKey) continue;
       absl::StatusOr<SecretBytes> kek = ring_key->UnwrapKek(wrap, spec);
-      if (kek.ok()) {
-        KEKD_ASSIGN_OR_RETURN(std::unique_ptr<const Aead> aead,
-                              CreateAead(material.algorithm, *std::move(kek), random_));
-        return std::make_shared<const SoftwareKey>(std::move(aead));
-      }
+      if (kek.ok()) return CreateMemoryKey(material.algorithm, *std::move(kek), random_);
       failed = kek.status();
     }
     return failed;

@@ -17,7 +17,10 @@ void AddWrapTo(LengthPrefixed& fields, const Wrap& wrap) {
 // The fields that a digest is made over.
 struct DigestFields {
   LengthPrefixed operator()(const CreateVersion& create) const {
-    return Fields("create-version").Add(create.backend);
+    LengthPrefixed fields = Fields("create-version");
+    fields.Add(create.backend);
+    if (create.custody.has_value()) fields.Add(ToString(*create.custody));
+    return fields;
   }
   LengthPrefixed operator()(const AdoptKey& adopt) const {
     LengthPrefixed fields = Fields("adopt-key");

@@ -3,6 +3,7 @@
 #define KEKD_KEYSTORE_TRANSITION_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -13,7 +14,8 @@
 namespace kekd {
 
 struct CreateVersion {
-  std::string backend;  // a type of the ring's BackendSet
+  std::string backend;                            // a type of the ring's BackendSet
+  std::optional<Custody> custody = std::nullopt;  // none: the backend's own
 };
 // A version of a key that is there already, made by others.
 struct AdoptKey {

@@ -48,7 +48,8 @@ KeySpec KeyBackendContract::Spec(uint32_t number) {
 
 void KeyBackendContract::MakeKey(uint32_t number, KeyMaterial* material,
                                  std::shared_ptr<const BackendKey>* key) {
-  KEKD_ASSERT_OK_AND_ASSIGN(*material, backend_->GenerateKey(Spec(number), Deadline()));
+  KEKD_ASSERT_OK_AND_ASSIGN(*material,
+                            GenerateKeyIn(GetParam().custody, *backend_, Spec(number), Deadline()));
   KEKD_ASSERT_OK_AND_ASSIGN(*key, backend_->OpenKey(Spec(number), *material, Deadline()));
 }
 

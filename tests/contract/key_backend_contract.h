@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "keystore/key_backend.h"
@@ -25,6 +26,8 @@ struct BackendContractParam {
   std::function<std::unique_ptr<BackendWorld>()> make_world;
   // Whether DestroyKey ends the key itself: not so where all there is of it lies in the record.
   bool destroys_keys = true;
+  // Of the keys that are tried; none: the backend's own.
+  std::optional<Custody> custody = std::nullopt;
 };
 
 // A backend's test file instantiates it:

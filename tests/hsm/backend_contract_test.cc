@@ -10,7 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "hsm/pkcs11_key_backend.h"
+#include "keystore/envelope_key_backend.h"
 #include "tests/contract/key_backend_contract.h"
 #include "tests/hsm/tokens/test_token.h"
 #include "tests/support/secrets.h"
@@ -60,7 +62,8 @@ class TokenWorld final : public BackendWorld {
   }
 
   std::unique_ptr<KeyBackend> NewBackend() override {
-    return CreatePkcs11KeyBackend(NewClient(), "", RandomSource::System());
+    return CreateEnvelopeKeyBackend(CreatePkcs11KeyBackend(NewClient(), "", RandomSource::System()),
+                                    WrapType::kPkcs11, RandomSource::System());
   }
 
  private:
@@ -72,9 +75,13 @@ std::vector<BackendContractParam> InstalledTokens() {
   std::vector<BackendContractParam> params;
   for (const Module& module : kModules) {
     if (!IsInstalled(module)) continue;
-    params.push_back({.name = module.name, .make_world = [script = module.script] {
-                        return std::make_unique<TokenWorld>(script);
-                      }});
+    const auto make_world = [script = module.script] {
+      return std::make_unique<TokenWorld>(script);
+    };
+    params.push_back({.name = module.name, .make_world = make_world});
+    params.push_back({.name = absl::StrCat(module.name, "Envelope"),
+                      .make_world = make_world,
+                      .custody = Custody::kEnvelope});
   }
   return params;
 }

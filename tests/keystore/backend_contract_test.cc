@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "keystore/envelope_key_backend.h"
 #include "keystore/ring_key.h"
 #include "keystore/software_key_backend.h"
 #include "tests/contract/key_backend_contract.h"
@@ -34,11 +35,24 @@ class FakeWorld final : public BackendWorld {
   const std::shared_ptr<FakeKeyBackend::Device> device_ = FakeKeyBackend::NewDevice();
 };
 
+class EnvelopeWorld final : public BackendWorld {
+ public:
+  std::unique_ptr<KeyBackend> NewBackend() override {
+    return CreateEnvelopeKeyBackend(device_.NewBackend(), WrapType::kPkcs11,
+                                    RandomSource::System());
+  }
+
+ private:
+  FakeWorld device_;
+};
+
 INSTANTIATE_TEST_SUITE_P(
     , KeyBackendContract,
-    ::testing::Values(BackendContractParam{"Software",
-                                           [] { return std::make_unique<SoftwareWorld>(); }, false},
-                      BackendContractParam{"Fake", [] { return std::make_unique<FakeWorld>(); }}),
+    ::testing::Values(
+        BackendContractParam{"Software", [] { return std::make_unique<SoftwareWorld>(); }, false},
+        BackendContractParam{"Fake", [] { return std::make_unique<FakeWorld>(); }},
+        BackendContractParam{"FakeEnvelope", [] { return std::make_unique<EnvelopeWorld>(); }, true,
+                             Custody::kEnvelope}),
     ParamName);
 
 }  // namespace

@@ -14,10 +14,12 @@
 #include "keystore/canary.h"
 #include "keystore/canonical_message.h"
 #include "keystore/digest.h"
+#include "keystore/envelope_key_backend.h"
 #include "keystore/keyring_record.h"
 #include "keystore/software_key_backend.h"
 #include "tests/fakes/fake_key_backend.h"
 #include "tests/fakes/fake_random_source.h"
+#include "tests/keystore/one_key_device.h"
 #include "tests/keystore/test_ring.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
@@ -58,12 +60,18 @@ class BackupTest : public ::testing::Test {
   void Build(const std::vector<std::string>& backends) {
     const std::unique_ptr<KeyBackend> software =
         CreateSoftwareKeyBackend(ring_key_, RandomSource::System());
+    const std::unique_ptr<KeyBackend> wrapping = CreateEnvelopeKeyBackend(
+        testing::CreateOneKeyDevice(), WrapType::kPkcs11, RandomSource::System());
     Keyring keyring = testing::EmptyTestKeyring();
     for (const std::string& backend : backends) {
+      const bool wrapped = backend == "wrapped";
       const absl::StatusOr<KeyVersion> version =
           MakeKeyVersion({TestIdentity(), keyring.NextVersionNumber()},
-                         backend == "software" ? *software : device_, RandomSource::System(), now_,
-                         absl::InfiniteFuture());
+                         backend == "software" ? *software
+                         : wrapped             ? *wrapping
+                                               : static_cast<KeyBackend&>(device_),
+                         RandomSource::System(), now_, absl::InfiniteFuture(),
+                         wrapped ? std::optional<Custody>(Custody::kEnvelope) : std::nullopt);
       keyring = *keyring.WithNewVersion(*version);
     }
     keyring_ = std::make_unique<Keyring>(keyring.WithPromoted(1, now_)->WithGeneration(7));
@@ -357,6 +365,25 @@ TEST_F(BackupTest, SoftwareKeysAreProvenByTheBackupAlone) {
     EXPECT_EQ(proof.key_id, keyring_->Find(proof.version)->key_id);
   }
   KEKD_EXPECT_OK(CheckProofs(proofs));
+}
+
+// The key itself was in kekd's memory; what is in the backup opens with the device alone.
+TEST_F(BackupTest, KeysThatADeviceWrapsStayWrappedByIt) {
+  Build({"software", "wrapped"});
+  KEKD_ASSERT_OK_AND_ASSIGN(const OpenedBackup opened, OpenWithShares());
+  const std::vector<VersionProof> proofs = ProveBackup(opened, absl::InfiniteFuture());
+  ASSERT_EQ(proofs.size(), 2u);
+  EXPECT_EQ(proofs[1].result, VersionProof::Result::kElsewhere);
+  EXPECT_EQ(proofs[1].custody, Custody::kEnvelope);
+  KEKD_EXPECT_OK(CheckProofs(proofs));
+  BackendSet backends;
+  backends.Add(CreateSoftwareKeyBackend(opened.ring_key, RandomSource::System()));
+  backends.Add(CreateEnvelopeKeyBackend(testing::CreateOneKeyDevice(), WrapType::kPkcs11,
+                                        RandomSource::System()));
+  for (const VersionProof& proof :
+       ProveVersions(opened.keyring, backends, absl::InfiniteFuture())) {
+    EXPECT_EQ(proof.result, VersionProof::Result::kProven) << proof.status;
+  }
 }
 
 TEST_F(BackupTest, KeysOnADeviceAreElsewhere) {

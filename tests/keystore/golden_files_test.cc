@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "keystore/ciphertext.h"
+#include "keystore/envelope_key_backend.h"
 #include "keystore/high_water.h"
 #include "keystore/key_file.h"
 #include "keystore/keyring_record.h"
@@ -20,6 +21,7 @@
 #include "keystore/ring_key_wrapper.h"
 #include "keystore/secret_source.h"
 #include "keystore/software_key_backend.h"
+#include "tests/keystore/one_key_device.h"
 #include "tests/keystore/test_ring.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
@@ -81,10 +83,12 @@ TEST_P(GoldenFilesTest, RecordHoldsWhatWasWritten) {
       (std::vector<AppliedRequest>{{TestUuid(1), 8, 2, digests ? std::string(32, 'd') : ""},
                                    {TestUuid(2), 9, 1, digests ? std::string(32, 'e') : ""}}));
 
-  ASSERT_EQ(keyring_->versions().size(), 4u);
+  ASSERT_EQ(keyring_->versions().size(), GetParam() > 2 ? 5u : 4u);
   const KeyVersion& first = *keyring_->Find(1);
-  EXPECT_EQ(first.key_id.text(), GetParam() == 1 ? "prod.1.11baad21ce45cb9431f95406b5930c38"
-                                                 : "prod.1.e7b0f6d25f124acb6de4f3051af95e6a");
+  constexpr const char* kFirst[] = {"prod.1.11baad21ce45cb9431f95406b5930c38",
+                                    "prod.1.e7b0f6d25f124acb6de4f3051af95e6a",
+                                    "prod.1.e7b0f6d25f124acb6de4f3051af95e6a"};
+  EXPECT_EQ(first.key_id.text(), kFirst[GetParam() - 1]);
   EXPECT_EQ(first.state, KeyState::kDeactivated);
   EXPECT_EQ(first.creation_time, At(1));
   EXPECT_EQ(first.activation_time, At(10));
@@ -95,8 +99,10 @@ TEST_P(GoldenFilesTest, RecordHoldsWhatWasWritten) {
   ASSERT_EQ(first.material.wraps.size(), 1u);
   EXPECT_EQ(first.material.wraps[0].type, WrapType::kRingKey);
   const KeyVersion& second = *keyring_->Find(2);
-  EXPECT_EQ(second.key_id.text(), GetParam() == 1 ? "prod.2.3c6d70d990b36ab187415c902283bf66"
-                                                  : "prod.2.55106f85abe48ef1bd9ed4af6129d45b");
+  constexpr const char* kSecond[] = {"prod.2.3c6d70d990b36ab187415c902283bf66",
+                                     "prod.2.55106f85abe48ef1bd9ed4af6129d45b",
+                                     "prod.2.55106f85abe48ef1bd9ed4af6129d45b"};
+  EXPECT_EQ(second.key_id.text(), kSecond[GetParam() - 1]);
   EXPECT_EQ(&second, keyring_->Primary());
   EXPECT_EQ(second.deactivation_time, absl::InfiniteFuture());
   const KeyVersion& third = *keyring_->Find(3);
@@ -108,6 +114,15 @@ TEST_P(GoldenFilesTest, RecordHoldsWhatWasWritten) {
   EXPECT_EQ(third.material.key_reference, "fake:key-1");
   EXPECT_EQ(keyring_->Find(4)->state, KeyState::kPreActivation);
   EXPECT_EQ(keyring_->Find(4)->activation_time, absl::InfiniteFuture());
+  if (GetParam() < 3) return;
+  const KeyVersion& fifth = *keyring_->Find(5);
+  EXPECT_EQ(fifth.backend, "pkcs11");
+  EXPECT_EQ(fifth.material.custody, Custody::kEnvelope);
+  EXPECT_EQ(fifth.material.algorithm, Algorithm::kXaes256Gcm);
+  EXPECT_EQ(fifth.material.key_reference, "device:key");
+  ASSERT_EQ(fifth.material.wraps.size(), 1u);
+  EXPECT_EQ(fifth.material.wraps[0].type, WrapType::kPkcs11);
+  EXPECT_EQ(fifth.material.wraps[0].reference, "pkcs11:token=golden");
 }
 
 TEST_P(GoldenFilesTest, WrapsAreThoseOfTheFormat) {
@@ -147,8 +162,13 @@ TEST_P(GoldenFilesTest, RecordIsWrittenAgainByteForByte) {
 TEST_P(GoldenFilesTest, KeysOfTheRecordStillOpen) {
   BackendSet backends;
   backends.Add(CreateSoftwareKeyBackend(ring_key_, RandomSource::System()));
+  backends.Add(CreateEnvelopeKeyBackend(::kekd::testing::CreateOneKeyDevice(), WrapType::kPkcs11,
+                                        RandomSource::System()));
   const auto opened = OpenKeyring::Open(keyring_, backends, nullptr, absl::InfiniteFuture());
   for (const uint32_t number : {1u, 2u, 4u}) KEKD_ASSERT_OK(opened->Find(number)->status);
+  if (GetParam() > 2) {
+    KEKD_ASSERT_OK(opened->Find(5)->status);
+  }
 
   const std::string bytes = ReadTestFile(GoldenPath("ciphertext"));
   KEKD_ASSERT_OK_AND_ASSIGN(const Ciphertext ciphertext, Ciphertext::Parse(AsBytes(bytes)));
@@ -176,7 +196,7 @@ TEST_P(GoldenFilesTest, HighWaterFileHoldsWhatWasWritten) {
   EXPECT_TRUE(ReadTestFile(again) == ReadTestFile(GoldenPath("high-water")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GoldenFilesTest, ::testing::Values(1, 2));
+INSTANTIATE_TEST_SUITE_P(Formats, GoldenFilesTest, ::testing::Values(1, 2, 3));
 
 }  // namespace
 }  // namespace kekd

@@ -42,6 +42,11 @@ Keyring FullRing() {
   device.material.key_reference = "pkcs11:object=kek";
   device.material.wraps.clear();
   ring = *ring.WithNewVersion(device);
+  KeyVersion wrapped = TestVersion(5);
+  wrapped.backend = "pkcs11";
+  wrapped.material.key_reference = "pkcs11:object=wrapping";
+  wrapped.material.wraps[0].type = WrapType::kPkcs11;
+  ring = *ring.WithNewVersion(wrapped);
   ring = *ring.WithPromoted(1, kNow);
   ring = *ring.WithPromoted(2, kNow + absl::Seconds(1));
   ring = *ring.WithCompromised(1, kNow + absl::Seconds(2));
@@ -132,9 +137,9 @@ TEST_F(KeyringRecordTest, RefusesARecordOfAnotherRingKey) {
 }
 
 TEST_F(KeyringRecordTest, NamesBothFormatsOfANewerOne) {
-  EXPECT_THAT(Decode(Signed("what only a newer kekd can read", 3)),
+  EXPECT_THAT(Decode(Signed("what only a newer kekd can read", 4)),
               StatusIs(absl::StatusCode::kUnimplemented,
-                       AllOf(HasSubstr("format 3"), HasSubstr("up to 2"), HasSubstr("newer"))));
+                       AllOf(HasSubstr("format 4"), HasSubstr("up to 3"), HasSubstr("newer"))));
   EXPECT_THAT(Decode(Signed("", 0)), StatusIs(absl::StatusCode::kDataLoss));
 }
 

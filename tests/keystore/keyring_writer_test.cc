@@ -7,11 +7,14 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/time/clock.h"
+#include "keystore/envelope_key_backend.h"
 #include "tests/fakes/fake_key_backend.h"
 #include "tests/fakes/fault_injecting_file_system.h"
 #include "tests/keystore/test_ring.h"
+#include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -22,6 +25,8 @@ using ::kekd::testing::FakeKeyBackend;
 using ::kekd::testing::Fault;
 using ::kekd::testing::FaultInjectingFileSystem;
 using ::kekd::testing::ReadTestFile;
+using ::kekd::testing::RevealedText;
+using ::kekd::testing::SecretFromText;
 using ::kekd::testing::StatusIs;
 using ::kekd::testing::TestRing;
 using ::kekd::testing::TestUuid;
@@ -35,14 +40,21 @@ class KeyringWriterTest : public ::testing::Test {
     KEKD_ASSERT_OK(ring_.Create());
     OpenWriter();
   }
-  void OpenWriter(absl::Duration open_timeout = absl::InfiniteDuration()) {
+  // The first thing that the new backend's device is asked to decrypt fails as `first_decrypt`
+  // says.
+  void OpenWriter(absl::Duration open_timeout = absl::InfiniteDuration(),
+                  const absl::Status& first_decrypt = absl::OkStatus()) {
     writer_.reset();  // lets the lock go
     KEKD_ASSERT_OK_AND_ASSIGN(std::unique_ptr<FileKeyringStore> store,
                               ring_.Open(FileKeyringStore::Access::kExclusive, fs_));
     auto fake = std::make_unique<FakeKeyBackend>(device_);
     fake_ = fake.get();
-    KEKD_ASSERT_OK_AND_ASSIGN(writer_,
-                              ring_.OpenWriter(std::move(store), std::move(fake), open_timeout));
+    if (!first_decrypt.ok()) fake_->QueueFailure(Call::kDecrypt, first_decrypt);
+    KEKD_ASSERT_OK_AND_ASSIGN(
+        writer_, ring_.OpenWriter(std::move(store),
+                                  CreateEnvelopeKeyBackend(std::move(fake), WrapType::kPkcs11,
+                                                           RandomSource::System()),
+                                  open_timeout));
   }
   absl::StatusOr<KeyringWriter::Applied> Apply(const Transition& transition, uint64_t expected,
                                                uint8_t request) {
@@ -232,6 +244,88 @@ TEST_F(KeyringWriterTest, PromotesNothingThatCouldNotBeOpenedUntilItCan) {
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("token is away")));
   writer_->Reopen(absl::InfiniteFuture());
   KEKD_EXPECT_OK(Apply(PromoteVersion{2}, 2, 2));
+}
+
+TEST_F(KeyringWriterTest, CreatesInTheCustodyThatIsAskedFor) {
+  const CreateVersion wrapped{.backend = "fake", .custody = Custody::kEnvelope};
+  KEKD_ASSERT_OK(Apply(wrapped, 1, 1));
+  EXPECT_EQ(Stored()->Find(2)->material.custody, Custody::kEnvelope);
+  EXPECT_EQ(Stored()->Find(2)->material.wraps[0].type, WrapType::kPkcs11);
+  KEKD_ASSERT_OK(Apply(CreateVersion{"fake"}, 2, 2));
+  EXPECT_EQ(Stored()->Find(3)->material.custody, Custody::kDevice);
+  EXPECT_THAT(Apply(CreateVersion{.backend = "software", .custody = Custody::kDevice}, 3, 3),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("\"envelope\" only")));
+  EXPECT_EQ(Served().versions().size(), 3u);
+  // The same request again is not the same with another custody.
+  KEKD_EXPECT_OK(Apply(wrapped, 1, 1));
+  EXPECT_THAT(Apply(CreateVersion{"fake"}, 1, 1), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Apply(CreateVersion{.backend = "fake", .custody = Custody::kDevice}, 1, 1),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(KeyringWriterTest, OpensAWrappedKeyLaterThatItsDeviceDidNotUnwrapYet) {
+  KEKD_ASSERT_OK(Apply(CreateVersion{.backend = "fake", .custody = Custody::kEnvelope}, 1, 1));
+  KEKD_ASSERT_OK(Apply(PromoteVersion{2}, 2, 2));
+  OpenWriter(KeyringWriter::kReopenTimeout, absl::UnavailableError("away"));
+  EXPECT_LT(fake_->LastDeadline(Call::kOpenKey), absl::Now() + absl::Seconds(4));
+  EXPECT_THAT(writer_->current()->Get()->Primary()->status,
+              StatusIs(absl::StatusCode::kUnavailable));
+  fake_->QueueFailure(Call::kOpenKey, absl::UnavailableError("away"));
+  for (const bool opened : {false, true, true}) {
+    writer_->Reopen(absl::InfiniteFuture());
+    EXPECT_EQ(writer_->current()->Get()->Primary()->status.ok(), opened);
+  }
+  EXPECT_EQ(fake_->CallCount(Call::kDecrypt), 2);  // once that failed, and once
+}
+
+TEST_F(KeyringWriterTest, LeavesNoWrappingKeyOnTheDeviceThatNothingUses) {
+  const CreateVersion wrapped{.backend = "fake", .custody = Custody::kEnvelope};
+  fs_.Inject({.call_name = "Append", .error = ENOSPC});  // the commit fails early
+  EXPECT_FALSE(Apply(wrapped, 1, 1).ok());
+  EXPECT_EQ(fake_->KeyCount(), 0);
+  // The canary can't be made.
+  fake_->Queue(Call::kDecrypt, [] { return absl::OkStatus(); });
+  fake_->QueueFailure(Call::kDecrypt, absl::UnavailableError("away"));
+  EXPECT_FALSE(Apply(wrapped, 1, 2).ok());
+  EXPECT_EQ(fake_->KeyCount(), 0);
+  KEKD_EXPECT_OK(Apply(wrapped, 1, 3));
+  EXPECT_EQ(fake_->KeyCount(), 1);
+}
+
+TEST_F(KeyringWriterTest, MovesFromSoftwareToDeviceToEnvelopeAndBackWithAllStillOpening) {
+  std::vector<std::pair<uint32_t, std::string>> stored;
+  const auto encrypt = [&] {
+    const OpenKeyring::Entry& primary = *writer_->current()->Get()->Primary();
+    stored.emplace_back(
+        primary.version->number,
+        *primary.key->Encrypt(SecretFromText("seed"), AsBytes(primary.associated_data),
+                              absl::InfiniteFuture()));
+  };
+  const auto expect_all_open = [&] {
+    const std::shared_ptr<const OpenKeyring> now = writer_->current()->Get();
+    for (const auto& [number, sealed] : stored) {
+      const OpenKeyring::Entry& entry = *now->Find(number);
+      KEKD_ASSERT_OK(entry.status);
+      KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes opened,
+                                entry.key->Decrypt(AsBytes(sealed), AsBytes(entry.associated_data),
+                                                   absl::InfiniteFuture()));
+      EXPECT_EQ(RevealedText(opened), "seed") << number;
+    }
+  };
+  encrypt();
+  uint8_t request = 0;
+  for (const CreateVersion& next :
+       {CreateVersion{"fake"}, CreateVersion{.backend = "fake", .custody = Custody::kEnvelope},
+        CreateVersion{"software"}}) {
+    KEKD_ASSERT_OK_AND_ASSIGN(const KeyringWriter::Applied made,
+                              Apply(next, Served().generation(), ++request));
+    KEKD_ASSERT_OK(Apply(PromoteVersion{made.version}, Served().generation(), ++request));
+    encrypt();
+    expect_all_open();
+    OpenWriter();  // as after a restart
+    expect_all_open();
+  }
+  EXPECT_EQ(stored.size(), 4u);
 }
 
 TEST_F(KeyringWriterTest, RefusesUnknownVersionsAndBackends) {

@@ -12,10 +12,12 @@
 
 #include "base/status_macros.h"
 #include "keystore/canary.h"
+#include "keystore/envelope_key_backend.h"
 #include "keystore/file_keyring_store.h"
 #include "keystore/key_file.h"
 #include "keystore/keyring_writer.h"
 #include "keystore/ring_key_wrapper.h"
+#include "tests/fakes/fake_key_backend.h"
 #include "tests/fakes/fault_injecting_file_system.h"
 #include "tests/keystore/test_ring.h"
 #include "tests/support/status_matchers.h"
@@ -24,6 +26,7 @@
 namespace kekd {
 namespace {
 
+using ::kekd::testing::FakeKeyBackend;
 using ::kekd::testing::Fault;
 using ::kekd::testing::FaultInjectingFileSystem;
 using ::kekd::testing::KeyFileWrapper;
@@ -58,6 +61,17 @@ class RingKeyWrapsTest : public ::testing::Test {
                                                           passphrase_file_, std::nullopt),
                                    "the safe", KdfFunction::kPbkdf2HmacSha512,
                                    RandomSource::System());
+  }
+  // A writer whose backend "fake" wraps keys too. What it asks of the device, `device` tells.
+  std::unique_ptr<KeyringWriter> WriterWithDevice(FakeKeyBackend** device) {
+    absl::StatusOr<std::unique_ptr<FileKeyringStore>> store = ring_.Open(Access::kExclusive);
+    KEKD_EXPECT_OK(store.status());
+    store_ = store->get();
+    auto fake = std::make_unique<FakeKeyBackend>();
+    *device = fake.get();
+    return *ring_.OpenWriter(
+        *std::move(store),
+        CreateEnvelopeKeyBackend(std::move(fake), WrapType::kPkcs11, RandomSource::System()));
   }
   std::unique_ptr<KeyringWriter> Writer(FileSystem& fs = FileSystem::System()) {
     absl::StatusOr<std::unique_ptr<FileKeyringStore>> store = ring_.Open(Access::kExclusive, fs);
@@ -97,6 +111,19 @@ class RingKeyWrapsTest : public ::testing::Test {
   }
   absl::Status OpenWith(std::unique_ptr<RingKeyWrapper> wrapper) {
     return FileKeyringStore::Open(OptionsWith(std::move(wrapper)), Access::kReadOnly).status();
+  }
+
+  // The new ring as an older kekd would have written it.
+  void WriteInFormat(uint16_t format) {
+    const auto writer = Writer();
+    Keyring::Parts parts = writer->current()->Get()->keyring().parts();
+    parts.format = format;
+    if (format == 1) parts.ring_key_wraps[0].creation_time = absl::InfiniteFuture();
+    KEKD_ASSERT_OK_AND_ASSIGN(const Keyring old, Keyring::Create(std::move(parts)));
+    KEKD_ASSERT_OK_AND_ASSIGN(const std::string record,
+                              EncodeRecord(old, *store_->ring_key()->Get()));
+    WriteTestFile(ring_.record(), record);
+    WriteTestFile(ring_.generation(1), record);
   }
 
   TestRing ring_;
@@ -188,6 +215,37 @@ TEST_F(RingKeyWrapsTest, RemovingOneMakesANewRingKey) {
   KEKD_ASSERT_OK_AND_ASSIGN(const auto reports, FileKeyringStore::Verify(ring_.Options()));
   EXPECT_EQ(reports.size(), 4u);  // the ring, and generations 4, 5 and 6
   for (const auto& report : reports) KEKD_EXPECT_OK(report.status) << report.path;
+}
+
+TEST_F(RingKeyWrapsTest, ARingOfFormat2HasNoKeysThatADeviceWraps) {
+  WriteInFormat(2);
+  FakeKeyBackend* device = nullptr;
+  const auto writer = WriterWithDevice(&device);
+  const CreateVersion wrapped{.backend = "fake", .custody = Custody::kEnvelope};
+  EXPECT_THAT(Apply(*writer, wrapped, 1),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("keyring upgrade")));
+  EXPECT_EQ(device->CallCount(FakeKeyBackend::Call::kGenerateKey), 0);
+  KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"fake"}, 2));
+  KEKD_ASSERT_OK(Apply(*writer, UpgradeFormat{}, 3));
+  KEKD_ASSERT_OK(Apply(*writer, wrapped, 4));
+  Keyring::Parts parts = writer->current()->Get()->keyring().parts();
+  parts.format = 2;
+  EXPECT_THAT(Keyring::Create(std::move(parts)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("format 2")));
+}
+
+TEST_F(RingKeyWrapsTest, ANewRingKeyLeavesTheWrapsOfADeviceAsTheyAre) {
+  const auto first = KeyFileWrapper(ring_.key_file());
+  FakeKeyBackend* device = nullptr;
+  const auto writer = WriterWithDevice(&device);
+  KEKD_ASSERT_OK(
+      Apply(*writer, CreateVersion{.backend = "fake", .custody = Custody::kEnvelope}, 1));
+  KEKD_ASSERT_OK(Add(*writer, *KeyFileWrapper(second_file_), 2));
+  const KeyMaterial before = writer->current()->Get()->keyring().Find(2)->material;
+  const int asked = device->CallCount(FakeKeyBackend::Call::kDecrypt);
+  KEKD_ASSERT_OK(Apply(*writer, Replacement({2}, {{1, first.get()}}), 3));
+  EXPECT_EQ(writer->current()->Get()->keyring().Find(2)->material, before);
+  EXPECT_EQ(device->CallCount(FakeKeyBackend::Call::kDecrypt), asked);
 }
 
 TEST_F(RingKeyWrapsTest, RefusesWhatWouldLockTheRing) {
@@ -318,17 +376,7 @@ TEST_F(RingKeyWrapsTest, KnowsAMarkUnderTheFormerRingKey) {
 }
 
 TEST_F(RingKeyWrapsTest, ARingOfFormat1IsServedAndChangedAndRefusesNewerThings) {
-  {
-    const auto writer = Writer();
-    Keyring::Parts parts = writer->current()->Get()->keyring().parts();
-    parts.format = 1;
-    parts.ring_key_wraps[0].creation_time = absl::InfiniteFuture();
-    KEKD_ASSERT_OK_AND_ASSIGN(const Keyring old, Keyring::Create(std::move(parts)));
-    KEKD_ASSERT_OK_AND_ASSIGN(const std::string record,
-                              EncodeRecord(old, *store_->ring_key()->Get()));
-    WriteTestFile(ring_.record(), record);
-    WriteTestFile(ring_.generation(1), record);
-  }
+  WriteInFormat(1);
   const auto writer = Writer();
   EXPECT_EQ(writer->current()->Get()->keyring().format(), 1u);
   KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"software"}, 1));
@@ -336,7 +384,7 @@ TEST_F(RingKeyWrapsTest, ARingOfFormat1IsServedAndChangedAndRefusesNewerThings) 
   EXPECT_THAT(Add(*writer, *Passphrase(), 2),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("keyring upgrade")));
   KEKD_ASSERT_OK(Apply(*writer, UpgradeFormat{}, 3));
-  EXPECT_EQ(writer->current()->Get()->keyring().format(), 2u);
+  EXPECT_EQ(writer->current()->Get()->keyring().format(), 3u);
   EXPECT_THAT(Apply(*writer, UpgradeFormat{}, 4),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")));
   KEKD_EXPECT_OK(Add(*writer, *Passphrase(), 5));

@@ -101,7 +101,7 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> TestRing::Open(FileKeyringStor
 }
 
 absl::StatusOr<std::unique_ptr<KeyringWriter>> TestRing::OpenWriter(
-    std::unique_ptr<FileKeyringStore> store, std::unique_ptr<FakeKeyBackend> fake,
+    std::unique_ptr<FileKeyringStore> store, std::unique_ptr<KeyBackend> fake,
     absl::Duration open_timeout) {
   auto backends = std::make_shared<BackendSet>();
   backends->Add(CreateSoftwareKeyBackend(store->ring_key(), RandomSource::System()));

@@ -49,7 +49,7 @@ class TestRing final {
 
   // A writer on `store` with the software backend and, if given, a fake one.
   absl::StatusOr<std::unique_ptr<KeyringWriter>> OpenWriter(
-      std::unique_ptr<FileKeyringStore> store, std::unique_ptr<FakeKeyBackend> fake = nullptr,
+      std::unique_ptr<FileKeyringStore> store, std::unique_ptr<KeyBackend> fake = nullptr,
       absl::Duration open_timeout = absl::InfiniteDuration());
 
   std::string key_file() const { return folder_.File("ring.key"); }

@@ -13,6 +13,7 @@
 #include "base/status_macros.h"
 #include "keystore/canary.h"
 #include "keystore/ciphertext.h"
+#include "keystore/envelope_key_backend.h"
 #include "keystore/high_water.h"
 #include "keystore/key_file.h"
 #include "keystore/keyring_record.h"
@@ -21,6 +22,7 @@
 #include "keystore/software_key_backend.h"
 #include "tests/fakes/fake_key_backend.h"
 #include "tests/fakes/fake_random_source.h"
+#include "tests/keystore/one_key_device.h"
 #include "tests/keystore/test_ring.h"
 #include "tests/support/secrets.h"
 #include "tests/support/temp_directory.h"
@@ -28,6 +30,7 @@
 namespace kekd {
 namespace {
 
+using ::kekd::testing::CreateOneKeyDevice;
 using ::kekd::testing::FakeKeyBackend;
 using ::kekd::testing::FakeRandomSource;
 using ::kekd::testing::SecretFromText;
@@ -63,7 +66,7 @@ absl::Status AddFormat2(const RingKey& ring_key, const RandomSource& random,
 }
 
 // Versions 1 (deactivated, compromised), 2 (active), 3 (of a device, destroyed), 4
-// (pre-activation).
+// (pre-activation), and from format 3 on 5 (wrapped by a device, pre-activation).
 absl::Status WriteGoldenFiles(uint16_t format, const std::string& folder) {
   const auto path = [&](absl::string_view name) {
     return absl::StrCat(folder, "/keyring_v", format, ".", name);
@@ -96,6 +99,13 @@ absl::Status WriteGoldenFiles(uint16_t format, const std::string& folder) {
     KEKD_ASSIGN_OR_RETURN(KeyVersion version,
                           MakeKeyVersion({ring, number}, number == 3 ? device : *software, random,
                                          At(number), deadline));
+    KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithNewVersion(std::move(version)));
+  }
+  if (format > 2) {
+    const std::unique_ptr<KeyBackend> wrapping =
+        CreateEnvelopeKeyBackend(CreateOneKeyDevice(random), WrapType::kPkcs11, random);
+    KEKD_ASSIGN_OR_RETURN(KeyVersion version, MakeKeyVersion({ring, 5}, *wrapping, random, At(5),
+                                                             deadline, Custody::kEnvelope));
     KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithNewVersion(std::move(version)));
   }
   KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithPromoted(1, At(10)));

@@ -1,0 +1,248 @@
+#include "keystore/envelope_key_backend.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/length_prefixed.h"
+#include "base/mutex.h"
+#include "base/status_macros.h"
+#include "keystore/canary.h"
+#include "keystore/memory_key.h"
+
+namespace kekd {
+namespace {
+
+constexpr absl::Duration kLongestWait = absl::Hours(1);
+
+absl::Status NotOfThisVersion(const KeySpec& spec) {
+  return absl::DataLossError(absl::StrCat("the wrapped key of key version ", spec.version,
+                                          " of keyring \"", spec.ring.name,
+                                          "\" is damaged or belongs to another version"));
+}
+
+// A wrap's blob is the algorithm of the device's key (u8), then what that key has made.
+struct SealedKek {
+  Algorithm algorithm;
+  ByteView sealed;
+
+  static absl::StatusOr<SealedKek> Parse(absl::string_view blob, const KeySpec& spec) {
+    if (blob.empty()) return NotOfThisVersion(spec);
+    KEKD_ASSIGN_OR_RETURN(const Algorithm algorithm,
+                          AlgorithmFromNumber(static_cast<uint8_t>(blob.front())));
+    return SealedKek{algorithm, AsBytes(blob).subspan(1)};
+  }
+};
+
+// A key that its device has unwrapped.
+class EnvelopeKey final : public BackendKey {
+ public:
+  EnvelopeKey(std::shared_ptr<const BackendKey> key, std::shared_ptr<const BackendKey> wrapping)
+      : key_(std::move(key)), wrapping_(std::move(wrapping)) {}
+
+  Algorithm algorithm() const override { return key_->algorithm(); }
+  bool MayBlock() const override { return false; }
+  absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
+                                      absl::Time deadline) const override {
+    return key_->Encrypt(plaintext, associated_data, deadline);
+  }
+  absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
+                                      absl::Time deadline) const override {
+    return key_->Decrypt(sealed, associated_data, deadline);
+  }
+  // Any of the places may have to unwrap it at the next start.
+  absl::Status ProveEverywhere(absl::Time deadline) const override {
+    return wrapping_->ProveEverywhere(deadline);
+  }
+
+ private:
+  const std::shared_ptr<const BackendKey> key_;
+  const std::shared_ptr<const BackendKey> wrapping_;  // has unwrapped it
+};
+
+class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
+ public:
+  EnvelopeKeyBackend(std::unique_ptr<KeyBackend> device, WrapType wrap_type,
+                     const RandomSource& random)
+      : device_(std::move(device)), wrap_type_(wrap_type), random_(random) {}
+
+  Description Describe() const override { return device_->Describe(); }
+  absl::Status Probe(absl::Time deadline) override { return device_->Probe(deadline); }
+  std::vector<KeyPlace> Places() const override { return device_->Places(); }
+  KeyAdopter* adopter() override { return device_->adopter(); }
+  EnvelopeMaker* envelope_maker() override { return this; }
+
+  absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time deadline) override {
+    return device_->GenerateKey(spec, deadline);
+  }
+
+  absl::StatusOr<KeyMaterial> GenerateEnvelopeKey(const KeySpec& spec,
+                                                  absl::Time deadline) override {
+    KEKD_ASSIGN_OR_RETURN(const KeyMaterial wrapping, device_->GenerateKey(spec, deadline));
+    absl::StatusOr<KeyMaterial> material = WrapNewKey(spec, wrapping, deadline);
+    if (!material.ok()) DestroyUnusedKey(spec, wrapping, *device_);
+    return material;
+  }
+
+  absl::StatusOr<std::shared_ptr<const BackendKey>> OpenKey(const KeySpec& spec,
+                                                            const KeyMaterial& material,
+                                                            absl::Time deadline) override {
+    if (material.custody == Custody::kDevice) return device_->OpenKey(spec, material, deadline);
+    const auto wrap = std::find_if(material.wraps.begin(), material.wraps.end(),
+                                   [this](const Wrap& each) { return each.type == wrap_type_; });
+    if (wrap == material.wraps.end()) {
+      return absl::DataLossError(
+          absl::StrCat("key version ", spec.version, " has no wrap that its device opens"));
+    }
+    return OpenOnce(spec, material, *wrap, deadline);
+  }
+
+  absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
+                          absl::Time deadline) override {
+    if (material.custody == Custody::kDevice) return device_->DestroyKey(spec, material, deadline);
+    for (const Wrap& wrap : material.wraps) {
+      if (wrap.type != wrap_type_) continue;
+      KEKD_ASSIGN_OR_RETURN(const SealedKek kek, SealedKek::Parse(wrap.blob, spec));
+      return device_->DestroyKey(spec, WrappingKey(material, kek.algorithm), deadline);
+    }
+    // A destroyed version has no wraps that would say of which algorithm the device's key was.
+    absl::Status refused = NotOfThisVersion(spec);
+    for (uint32_t number = 1; number <= UINT8_MAX && absl::IsDataLoss(refused); ++number) {
+      const absl::StatusOr<Algorithm> algorithm = AlgorithmFromNumber(number);
+      if (!algorithm.ok()) continue;
+      refused = device_->DestroyKey(spec, WrappingKey(material, *algorithm), deadline);
+    }
+    return refused;
+  }
+
+ private:
+  using OpenedKey = absl::StatusOr<std::shared_ptr<const BackendKey>>;
+  // One unwrapping, for all who want the same key meanwhile.
+  struct Flight {
+    bool landed = false;
+    OpenedKey key = absl::UnknownError("not opened yet");
+  };
+
+  // The device's own key, as the device's backend knows it.
+  static KeyMaterial WrappingKey(const KeyMaterial& material, Algorithm algorithm) {
+    return {.custody = Custody::kDevice,
+            .algorithm = algorithm,
+            .key_reference = material.key_reference,
+            .wraps = {}};
+  }
+
+  // Binds a wrap to its place, as that of a software KEK is bound, and to who made it.
+  std::string AssociatedData(const KeySpec& spec, Algorithm algorithm) const {
+    LengthPrefixed fields;
+    fields.Add("kekd/kek-wrap/device/1")
+        .Add(spec.ring.cluster_id.bytes())
+        .Add(spec.ring.ring_uuid.bytes())
+        .AddU32(spec.version)
+        .Add(device_->Describe().type)
+        .AddU8(static_cast<uint8_t>(algorithm));
+    return fields.bytes();
+  }
+
+  absl::StatusOr<KeyMaterial> WrapNewKey(const KeySpec& spec, const KeyMaterial& wrapping,
+                                         absl::Time deadline) {
+    KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendKey> device_key,
+                          device_->OpenKey(spec, wrapping, deadline));
+    SecretBytes kek(kAes256KeyBytes);
+    KEKD_RETURN_IF_ERROR(random_.Fill(kek.RevealMutable(SecretAccessToken())));
+    const std::string associated_data = AssociatedData(spec, device_key->algorithm());
+    KEKD_ASSIGN_OR_RETURN(const std::string sealed,
+                          device_key->Encrypt(kek, AsBytes(associated_data), deadline));
+    KEKD_ASSIGN_OR_RETURN(const SecretBytes again,
+                          device_key->Decrypt(AsBytes(sealed), AsBytes(associated_data), deadline));
+    if (!SecretBytes::ConstantTimeEquals(kek, again)) {
+      return absl::InternalError("the device unwraps the key that it has wrapped to another one");
+    }
+    KeyMaterial material;
+    material.custody = Custody::kEnvelope;
+    material.algorithm = Algorithm::kXaes256Gcm;
+    material.key_reference = wrapping.key_reference;
+    Wrap& wrap = material.wraps.emplace_back();
+    wrap.type = wrap_type_;
+    wrap.reference = device_->Describe().detail;
+    wrap.blob = std::string(1, static_cast<char>(device_key->algorithm())) + sealed;
+    return material;
+  }
+
+  OpenedKey OpenOnce(const KeySpec& spec, const KeyMaterial& material, const Wrap& wrap,
+                     absl::Time deadline) {
+    LengthPrefixed fields;
+    fields.Add(AssociatedData(spec, material.algorithm)).Add(material.key_reference).Add(wrap.blob);
+    const std::string id = fields.bytes();
+    std::shared_ptr<Flight> flight;
+    {
+      MutexLock lock(&mu_);
+      while (flight == nullptr) {
+        const auto [place, mine] = flights_.try_emplace(id);
+        if (mine) {
+          flight = place->second = std::make_shared<Flight>();
+          break;
+        }
+        const std::shared_ptr<const Flight> theirs = place->second;
+        KEKD_RETURN_IF_ERROR(AwaitLocked(*theirs, deadline));
+        // That it had less time says nothing.
+        if (!absl::IsDeadlineExceeded(theirs->key.status())) return theirs->key;
+      }
+    }
+    OpenedKey key = Unwrap(spec, material, wrap, deadline);
+    MutexLock lock(&mu_);
+    flight->landed = true;
+    flight->key = key;
+    flights_.erase(id);
+    landed_.NotifyAll();
+    return key;
+  }
+
+  absl::Status AwaitLocked(const Flight& flight, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    while (!flight.landed) {
+      const absl::Duration left = deadline - absl::Now();
+      if (left <= absl::ZeroDuration()) {
+        return absl::DeadlineExceededError("the key is still being unwrapped by its device");
+      }
+      landed_.WaitFor(&mu_, std::min(left, kLongestWait));
+    }
+    return absl::OkStatus();
+  }
+
+  OpenedKey Unwrap(const KeySpec& spec, const KeyMaterial& material, const Wrap& wrap,
+                   absl::Time deadline) {
+    KEKD_ASSIGN_OR_RETURN(const SealedKek sealed, SealedKek::Parse(wrap.blob, spec));
+    KEKD_ASSIGN_OR_RETURN(
+        const std::shared_ptr<const BackendKey> device_key,
+        device_->OpenKey(spec, WrappingKey(material, sealed.algorithm), deadline));
+    absl::StatusOr<SecretBytes> kek = device_key->Decrypt(
+        sealed.sealed, AsBytes(AssociatedData(spec, sealed.algorithm)), deadline);
+    if (absl::IsInvalidArgument(kek.status())) return NotOfThisVersion(spec);
+    if (!kek.ok()) return kek.status();
+    if (kek->size() != kAes256KeyBytes) return NotOfThisVersion(spec);
+    KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const BackendKey> key,
+                          CreateMemoryKey(material.algorithm, *std::move(kek), random_));
+    return std::make_shared<const EnvelopeKey>(std::move(key), device_key);
+  }
+
+  const std::unique_ptr<KeyBackend> device_;
+  const WrapType wrap_type_;
+  const RandomSource& random_;
+  Mutex mu_;
+  CondVar landed_;
+  std::map<std::string, std::shared_ptr<Flight>> flights_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+std::unique_ptr<KeyBackend> CreateEnvelopeKeyBackend(std::unique_ptr<KeyBackend> device,
+                                                     WrapType wrap_type,
+                                                     const RandomSource& random) {
+  return std::make_unique<EnvelopeKeyBackend>(std::move(device), wrap_type, random);
+}
+
+}  // namespace kekd
