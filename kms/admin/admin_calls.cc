@@ -57,6 +57,9 @@ void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
     out->set_must_not_encrypt(true);
   } else {
     out->set_primary_version(primary->number);
+    out->set_primary_backend(primary->backend);
+    const absl::string_view custody = ToString(primary->material.custody);
+    out->set_primary_custody(custody.data(), custody.size());
     out->set_must_not_encrypt(!health->may_encrypt.ok());
     out->set_healthz(health->may_encrypt.ok() ? health->healthz
                                               : std::string(health->may_encrypt.message()));

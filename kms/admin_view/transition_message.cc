@@ -1,5 +1,6 @@
 #include "kms/admin_view/transition_message.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -17,7 +18,14 @@ struct Setter {
   pb::ApplyRequest& request;
 
   void operator()(const CreateVersion& create) const {
-    request.mutable_create_version()->set_backend(create.backend);
+    if (!create.custody.has_value()) {
+      request.mutable_create_version()->set_backend(create.backend);
+      return;
+    }
+    pb::CreateVersionInCustody* const out = request.mutable_create_version_in_custody();
+    out->set_backend(create.backend);
+    const absl::string_view custody = ToString(*create.custody);
+    out->set_custody(custody.data(), custody.size());
   }
   void operator()(const AdoptKey& adopt) const {
     pb::AdoptKey* const out = request.mutable_adopt_key();
@@ -48,6 +56,15 @@ absl::StatusOr<Transition> ReplacementOf(const pb::ReplaceRingKey& message) {
   return replace;
 }
 
+absl::StatusOr<Transition> CreationOf(const pb::CreateVersionInCustody& message) {
+  const std::optional<Custody> custody = CustodyFromText(message.custody());
+  if (!custody.has_value()) {
+    return absl::UnimplementedError(
+        "this kekd does not know the custody that was asked for: kekctl is newer than kekd");
+  }
+  return CreateVersion{.backend = message.backend(), .custody = custody};
+}
+
 }  // namespace
 
 void SetTransition(const Transition& transition, pb::ApplyRequest& request) {
@@ -57,7 +74,9 @@ void SetTransition(const Transition& transition, pb::ApplyRequest& request) {
 absl::StatusOr<Transition> TransitionOf(const pb::ApplyRequest& request) {
   switch (request.transition_case()) {
     case pb::ApplyRequest::kCreateVersion:
-      return CreateVersion{request.create_version().backend()};
+      return CreateVersion{.backend = request.create_version().backend()};
+    case pb::ApplyRequest::kCreateVersionInCustody:
+      return CreationOf(request.create_version_in_custody());
     case pb::ApplyRequest::kAdoptKey:
       return AdoptKey{.backend = request.adopt_key().backend(),
                       .reference = request.adopt_key().reference(),

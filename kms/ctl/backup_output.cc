@@ -36,7 +36,9 @@ std::string Facts(const BackupReport& report) {
     if (proof.result == VersionProof::Result::kProven) continue;
     absl::StrAppend(&text, "  key          ", proof.version, ": ",
                     proof.result == VersionProof::Result::kElsewhere
-                        ? "on its device, not in the backup, and not asked for"
+                        ? (proof.custody == Custody::kDevice
+                               ? "on its device, not in the backup, and not asked for"
+                               : "in the backup as its device has wrapped it; not asked for")
                         : absl::StrCat("CAN'T BE OPENED: ", Printable(proof.status.message())),
                     "\n");
   }
@@ -47,9 +49,10 @@ std::string WhatToDo(const BackupReport& report) {
   const std::vector<uint32_t> elsewhere = Versions(report, VersionProof::Result::kElsewhere);
   std::string text = "\n";
   if (!elsewhere.empty()) {
-    absl::StrAppend(&text, "Of what lies on a device (key version ", absl::StrJoin(elsewhere, ", "),
-                    ") it holds the name and not the key: back the device up by\nits own means, or "
-                    "what is encrypted under those keys is lost with it.\n");
+    absl::StrAppend(&text, "Of what a device holds or wraps (key version ",
+                    absl::StrJoin(elsewhere, ", "),
+                    ") it has nothing that opens without the device: back\nthat up by its own "
+                    "means, or what is encrypted under those keys is lost with it.\n");
   }
   const bool all = elsewhere.size() == report.proofs.size() && !report.proofs.empty();
   absl::StrAppend(&text, all ? "It holds what opens the keyring" : "It holds the keys themselves");

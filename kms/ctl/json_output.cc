@@ -148,6 +148,8 @@ Json StatusObject(const admin::v1::KeyringStatus& ring) {
           {"keyId", TextOrNull(ring.key_id())},
           {"primaryVersion",
            ring.primary_version() == 0 ? Json(nullptr) : Json(ring.primary_version())},
+          {"primaryBackend", TextOrNull(ring.primary_backend())},
+          {"primaryCustody", TextOrNull(ring.primary_custody())},
           {"socket", ring.socket()},
           {"statuses", ring.status_calls()},
           {"encrypts", ring.encrypt_calls()},

@@ -26,17 +26,27 @@ absl::StatusOr<admin::v1::KeyVersion> ChangedVersion(const ApplyResponse& respon
   return absl::InternalError("the answer to the change does not hold the key version it names");
 }
 
-// Where the primary's key is kept: a rotation does not move the key unasked.
-absl::StatusOr<std::string> PrimaryBackend(const CommandContext& context) {
+// What is not asked for is as with the primary: a rotation does not move the key unasked.
+absl::StatusOr<CreateVersion> CreationOf(const CommandContext& context, const KeyCreateVerb& verb) {
+  CreateVersion create{.backend = verb.backend, .custody = verb.custody};
+  if (create.backend == kSoftwareBackend ||
+      (!create.backend.empty() && create.custody.has_value())) {
+    return create;
+  }
   KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
                         context.config->FindKeyring(context.keyring));
   KEKD_ASSIGN_OR_RETURN(
       const admin::v1::Keyring view,
       ReadKeyring(*context.fs, *context.config, *keyring, context.now + kVerbTime));
   for (const admin::v1::KeyVersion& version : view.versions()) {
-    if (version.state() == ToString(KeyState::kActive)) return version.backend();
+    if (version.state() != ToString(KeyState::kActive)) continue;
+    if (create.backend.empty()) create.backend = version.backend();
+    if (!create.custody.has_value() && create.backend == version.backend() && IsWrapped(version)) {
+      create.custody = Custody::kEnvelope;
+    }
   }
-  return std::string(kSoftwareBackend);
+  if (create.backend.empty()) create.backend = std::string(kSoftwareBackend);
+  return create;
 }
 
 }  // namespace
@@ -55,13 +65,9 @@ absl::StatusOr<CommandResult> KeyList(const CommandContext& context) {
 }
 
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb) {
-  std::string backend = verb.backend;
-  if (backend.empty()) {
-    KEKD_ASSIGN_OR_RETURN(backend, PrimaryBackend(context));
-  }
-  KEKD_ASSIGN_OR_RETURN(
-      const ApplyResponse response,
-      ApplyTransition(context, CreateVersion{.backend = std::move(backend)}, verb.generation));
+  KEKD_ASSIGN_OR_RETURN(CreateVersion create, CreationOf(context, verb));
+  KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
+                        ApplyTransition(context, std::move(create), verb.generation));
   KEKD_ASSIGN_OR_RETURN(const admin::v1::KeyVersion version, ChangedVersion(response));
   CommandResult result;
   if (context.format == OutputFormat::kJson) {
@@ -70,7 +76,7 @@ absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const Key
   }
   result.output =
       absl::StrCat("made key version ", version.number(), " of keyring ", response.keyring().name(),
-                   ": ", version.key_id(), " (", version.backend(), ", ", version.state(),
+                   ": ", version.key_id(), " (", WhereKept(version), ", ", version.state(),
                    ")\nNothing is encrypted with it yet, and no backup holds it. Make one first ",
                    "('kekctl keyring backup'),\nthen 'kekctl key promote ", version.number(),
                    "' makes it the primary.\n");
@@ -112,7 +118,7 @@ absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context,
   }
   result.output = absl::StrCat(
       "key version ", version.number(), " is the primary of keyring ", response.keyring().name(),
-      " now: ", version.key_id(), " (", version.backend(), ")",
+      " now: ", version.key_id(), " (", WhereKept(version), ")",
       "\nAPI servers notice it within a minute or so and write new data with it. What is stored\n"
       "already stays under the former key, which goes on decrypting, until it is written again.\n");
   return result;

@@ -24,7 +24,8 @@ absl::StatusOr<std::optional<uint64_t>> ReadGeneration(const VerbArguments& give
 }
 
 absl::StatusOr<Verb> ReadCreate(const VerbArguments& given) {
-  KeyCreateVerb verb{.backend = given.Text("--backend"), .generation = std::nullopt};
+  KeyCreateVerb verb{.backend = given.Text("--backend"),
+                     .custody = CustodyFromText(given.Text("--custody"))};
   KEKD_ASSIGN_OR_RETURN(verb.generation, ReadGeneration(given));
   return verb;
 }
@@ -70,9 +71,16 @@ VerbSection KeyVerbs() {
                            .help = "where the key is kept: software, or pkcs11 for the token "
                                    "that the configuration names; where the primary's is, if not "
                                    "given"},
+                          {.name = "--custody",
+                           .value = "CUSTODY",
+                           .help = "device: every operation is done by the token; envelope: the "
+                                   "token unwraps the key at the start and kekd works with it. As "
+                                   "the primary's, if not given, or where that is in another "
+                                   "backend, device on a token",
+                           .choices = {"device", "envelope"}},
                           GenerationOption()},
-              .examples = {"key create", "key create --generation 7",
-                           "key create --backend pkcs11"},
+              .examples = {"key create", "key create --generation 7", "key create --backend pkcs11",
+                           "key create --backend pkcs11 --custody envelope"},
               .read = ReadCreate,
           },
           {

@@ -30,8 +30,9 @@ namespace {
 // record is destroyed again unless Keep is called.
 class FirstVersion final {
  public:
-  FirstVersion(const CommandContext& context, const KeyringConfig& keyring, std::string backend)
-      : context_(context), keyring_(keyring), backend_name_(std::move(backend)) {}
+  FirstVersion(const CommandContext& context, const KeyringConfig& keyring,
+               const KeyringInitVerb& verb)
+      : context_(context), keyring_(keyring), backend_name_(verb.backend), custody_(verb.custody) {}
   ~FirstVersion() {
     if (!made_.has_value()) return;
     const absl::Status destroyed =
@@ -52,7 +53,7 @@ class FirstVersion final {
     KEKD_ASSIGN_OR_RETURN(backend_, backends_->Find(backend_name_));
     spec_ = {.ring = empty.identity(), .version = empty.NextVersionNumber()};
     KEKD_ASSIGN_OR_RETURN(made_, MakeKeyVersion(spec_, *backend_, RandomSource::System(),
-                                                context_.now, context_.now + kVerbTime));
+                                                context_.now, context_.now + kVerbTime, custody_));
     KEKD_RETURN_IF_ERROR(ProveEverywhere());
     KEKD_ASSIGN_OR_RETURN(const Keyring filled, empty.WithNewVersion(*made_));
     return filled.WithPromoted(spec_.version, context_.now);
@@ -80,6 +81,7 @@ class FirstVersion final {
   const CommandContext& context_;
   const KeyringConfig& keyring_;
   const std::string backend_name_;
+  const std::optional<Custody> custody_;
   std::shared_ptr<const BackendSet> backends_;
   KeyBackend* backend_ = nullptr;
   KeySpec spec_;
@@ -150,7 +152,7 @@ absl::StatusOr<CommandResult> KeyringInit(const CommandContext& context,
   NewKeyFiles key_files(fs);
   KEKD_RETURN_IF_ERROR(MakeFoldersForRing(fs, *context.config, *keyring));
   KEKD_RETURN_IF_ERROR(key_files.MakeMissing(*keyring));
-  FirstVersion first(context, *keyring, verb.backend);
+  FirstVersion first(context, *keyring, verb);
   absl::StatusOr<std::unique_ptr<FileKeyringStore>> store = FileKeyringStore::Create(
       StoreOptions(fs, *context.config, *keyring), identity, context.now,
       [&](const Keyring& empty, const std::shared_ptr<const RingKey>& ring_key) {

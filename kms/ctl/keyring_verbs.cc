@@ -10,6 +10,7 @@ namespace {
 absl::StatusOr<Verb> ReadInit(const VerbArguments& given) {
   KeyringInitVerb verb;
   verb.backend = given.Text("--backend");
+  verb.custody = CustodyFromText(given.Text("--custody"));
   if (given.Has("--backup")) {
     KEKD_ASSIGN_OR_RETURN(verb.backup, ReadBackupMaking(given, given.Path("--backup")));
   } else if (HasMakingOptions(given)) {
@@ -73,13 +74,20 @@ VerbSection KeyringVerbs() {
                     .help = "where its first key is kept: software, or pkcs11 for the token that "
                             "the configuration names",
                     .default_value = std::string(kSoftwareBackend)},
+                   {.name = "--custody",
+                    .value = "CUSTODY",
+                    .help = "device: every operation is done by the token, as is usual there; "
+                            "envelope: the token unwraps the key at the start and kekd works with "
+                            "it",
+                    .choices = {"device", "envelope"}},
                    {.name = "--backup",
                     .value = "FILE",
                     .help = "make a backup of it at once, into this new file",
                     .kind = ValueKind::kFile}}),
               .examples = {"keyring init",
                            "keyring init --backup prod.backup --shares 2/3 --share-words terminal",
-                           "keyring init --backend pkcs11"},
+                           "keyring init --backend pkcs11",
+                           "keyring init --backend pkcs11 --custody envelope"},
               .read = ReadInit,
           },
           {

@@ -36,6 +36,17 @@ std::string Problems(const admin::v1::Keyring& keyring, Colors colors) {
   return text;
 }
 
+// A line on the keys that a device wraps, if there are any.
+std::string WrappedVersions(const admin::v1::Keyring& keyring) {
+  std::vector<uint32_t> versions;
+  for (const admin::v1::KeyVersion& version : keyring.versions()) {
+    if (IsWrapped(version)) versions.push_back(version.number());
+  }
+  if (versions.empty()) return "";
+  return absl::StrCat("custody envelope, wrapped by the device: key version ",
+                      absl::StrJoin(versions, ", "), "\n");
+}
+
 bool AnyWasDeactivated(const admin::v1::Keyring& keyring) {
   return std::any_of(
       keyring.versions().begin(), keyring.versions().end(),
@@ -91,6 +102,10 @@ std::string StatusDetails(const admin::v1::KeyringStatus& ring, absl::Time now, 
     if (!value.empty()) absl::StrAppend(&text, "  ", name, Printable(value), "\n");
   };
   add("key id   ", ring.key_id());
+  if (!ring.primary_backend().empty()) {
+    add("primary  ",
+        absl::StrCat("backend ", ring.primary_backend(), ", custody ", ring.primary_custody()));
+  }
   add("socket   ", ring.socket());
   if (ring.healthz() != "ok") add("healthz  ", ring.healthz());
   if (ring.has_newest_backup()) {
@@ -174,6 +189,14 @@ std::string WrapListTable(const admin::v1::Keyring& keyring, const UnlockTrial* 
   return text;
 }
 
+bool IsWrapped(const admin::v1::KeyVersion& version) {
+  return version.custody() == ToString(Custody::kEnvelope) && !version.key_reference().empty();
+}
+
+std::string WhereKept(const admin::v1::KeyVersion& version) {
+  return absl::StrCat(version.backend(), IsWrapped(version) ? " envelope" : "");
+}
+
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
   // Three times would be wider than a screen; KeyringTable has them all.
   const bool any_was_deactivated = AnyWasDeactivated(keyring);
@@ -188,7 +211,8 @@ std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now, Colo
     table.SetTone(1, ToneOf(version));
   }
   return absl::StrCat("keyring ", Printable(keyring.name()), ", generation ", keyring.generation(),
-                      "\n\n", table.ToString(colors), Problems(keyring, colors));
+                      "\n\n", table.ToString(colors), WrappedVersions(keyring),
+                      Problems(keyring, colors));
 }
 
 std::string VerifyTable(const VerifyReport& report, Colors colors) {

@@ -20,6 +20,10 @@ std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now,
 // `trial` as in WrapListJson.
 std::string WrapListTable(const admin::v1::Keyring& keyring, const UnlockTrial* trial,
                           absl::Time now, Colors colors);
+// Whether a device wraps the version's key, and kekd works with it.
+bool IsWrapped(const admin::v1::KeyVersion& version);
+// "software", "pkcs11", or "pkcs11 envelope" if the device only wraps it.
+std::string WhereKept(const admin::v1::KeyVersion& version);
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now,
                          Colors colors = Colors::kOff);
 std::string VerifyTable(const VerifyReport& report, Colors colors = Colors::kOff);

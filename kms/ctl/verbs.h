@@ -10,6 +10,7 @@
 
 #include "base/uuid.h"
 #include "keystore/backup_header.h"
+#include "keystore/key_state.h"
 #include "keystore/passphrase_kdf.h"
 #include "keystore/software_key_backend.h"
 #include "kms/config/config.h"
@@ -38,6 +39,7 @@ struct BackupOpening {
 };
 struct KeyringInitVerb {
   std::string backend = std::string(kSoftwareBackend);  // of key version 1
+  std::optional<Custody> custody;                       // none: the backend's own
   std::optional<Uuid> cluster_id;
   std::optional<BackupMaking> backup;
 };
@@ -78,6 +80,7 @@ struct WrapRemoveVerb {
 struct KeyListVerb {};
 struct KeyCreateVerb {
   std::string backend;                                // empty: that of the primary
+  std::optional<Custody> custody = std::nullopt;      // none: as docs/hsm.md says
   std::optional<uint64_t> generation = std::nullopt;  // that the keyring must still be of
 };
 struct KeyAdoptVerb {

@@ -8,6 +8,7 @@
 #include "base/random_source.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11_key_backend.h"
+#include "keystore/envelope_key_backend.h"
 #include "keystore/ring_key_wrapper.h"
 #include "keystore/secret_source.h"
 #include "keystore/software_key_backend.h"
@@ -95,9 +96,11 @@ absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(
   if (keyring.pkcs11.has_value()) {
     KEKD_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<TokenClient>> tokens,
                           MakeTokenClients(fs, config, keyring));
-    backends->Add(CreatePkcs11KeyBackend(std::make_shared<TokenGroup>(std::move(tokens)),
-                                         keyring.pkcs11->uris.front().key.label,
-                                         RandomSource::System()));
+    const RandomSource& random = RandomSource::System();
+    backends->Add(CreateEnvelopeKeyBackend(
+        CreatePkcs11KeyBackend(std::make_shared<TokenGroup>(std::move(tokens)),
+                               keyring.pkcs11->uris.front().key.label, random),
+        WrapType::kPkcs11, random));
   }
   return backends;
 }

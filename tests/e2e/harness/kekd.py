@@ -59,9 +59,10 @@ class Kekd:
     def key_file(self, ring=None):
         return self._beside("keyring.key", ring)
 
-    def init(self):
+    def init(self, *options):
         for ring in self.rings:
-            self.kekctl("keyring", "init", "--keyring", ring, *(["--backend", self.token.init_backend] if self.token else []))
+            place = ["--backend", self.token.init_backend] if self.token else []
+            self.kekctl("keyring", "init", "--keyring", ring, *place, *options)
         return self
 
     def start(self):
@@ -102,10 +103,10 @@ class Kekd:
         listed = self.kekctl_json("key", "list", "--keyring", self.ring)
         return {version["version"]: version for version in listed["versions"]}
 
-    def rotate(self, backend="software"):
+    def rotate(self, backend="software", *options):
         """Creates a key version and promotes it; returns the new key_id."""
         before = set(self.versions())
-        self.kekctl("key", "create", "--keyring", self.ring, "--backend", backend)
+        self.kekctl("key", "create", "--keyring", self.ring, "--backend", backend, *options)
         (created,) = set(self.versions()) - before
         self.kekctl("key", "promote", str(created), "--keyring", self.ring)
         return self.versions()[created]["keyId"]

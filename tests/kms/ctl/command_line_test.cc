@@ -62,6 +62,11 @@ TEST(CommandLineTest, KnowsEveryVerb) {
                 .generation,
             7u);
   EXPECT_EQ(VerbOf<KeyCreateVerb>(ParseVerb({"key", "create"})).backend, "");
+  EXPECT_EQ(VerbOf<KeyCreateVerb>(ParseVerb({"key", "create"})).custody, std::nullopt);
+  EXPECT_EQ(VerbOf<KeyCreateVerb>(ParseVerb({"key", "create", "--custody", "envelope"})).custody,
+            Custody::kEnvelope);
+  EXPECT_EQ(VerbOf<KeyringInitVerb>(ParseVerb({"keyring", "init", "--custody", "device"})).custody,
+            Custody::kDevice);
   const KeyAdoptVerb adopt = VerbOf<KeyAdoptVerb>(
       ParseVerb({"key", "adopt", "--backend", "pkcs11", "--object", "pkcs11:a"}));
   EXPECT_EQ(adopt.backend, "pkcs11");

@@ -29,6 +29,7 @@ class FakeAdmin final : public admin::v1::Admin::Service {
     if (request->keyring() != "prod") return {grpc::StatusCode::NOT_FOUND, "no such keyring"};
     response->set_name("prod");
     response->set_generation(41);
+    if (primary.number() != 0) *response->add_versions() = primary;
     return grpc::Status::OK;
   }
 
@@ -47,6 +48,7 @@ class FakeAdmin final : public admin::v1::Admin::Service {
   }
 
   int failures = 0;
+  admin::v1::KeyVersion primary;
   std::vector<admin::v1::ApplyRequest> requests;
 };
 
@@ -66,6 +68,43 @@ TEST_F(KeyCommandsTest, AsksARunningKekd) {
   EXPECT_EQ(admin_.requests[0].expected_generation(), 41u);
   EXPECT_EQ(admin_.requests[0].request_id().size(), 16u);
   EXPECT_EQ(admin_.requests[0].create_version().backend(), "software");
+}
+
+TEST_F(KeyCommandsTest, AsksForACustodyThatAnOlderKekdCantOverlook) {
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  KEKD_ASSERT_OK(
+      KeyCreate(command_.Context(), {.backend = "pkcs11", .custody = Custody::kEnvelope}));
+  ASSERT_EQ(admin_.requests.size(), 1u);
+  EXPECT_FALSE(admin_.requests[0].has_create_version());
+  EXPECT_EQ(admin_.requests[0].create_version_in_custody().backend(), "pkcs11");
+  EXPECT_EQ(admin_.requests[0].create_version_in_custody().custody(), "envelope");
+  KEKD_ASSERT_OK_AND_ASSIGN(const Transition asked, TransitionOf(admin_.requests[0]));
+  EXPECT_EQ(*DigestOf(asked),
+            *DigestOf(CreateVersion{.backend = "pkcs11", .custody = Custody::kEnvelope}));
+  EXPECT_NE(*DigestOf(asked), *DigestOf(CreateVersion{"pkcs11"}));
+  admin_.requests[0].mutable_create_version_in_custody()->set_custody("split");
+  EXPECT_THAT(TransitionOf(admin_.requests[0]), StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(KeyCommandsTest, MakesTheNextKeyAsThePrimaryIsKept) {
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  admin_.primary.set_number(1);
+  admin_.primary.set_state("active");
+  admin_.primary.set_backend("pkcs11");
+  admin_.primary.set_custody("envelope");
+  admin_.primary.set_key_reference("pkcs11:object=kekd-prod-1");
+  for (const char* backend : {"", "pkcs11"}) {
+    KEKD_ASSERT_OK(KeyCreate(command_.Context(), {.backend = backend}));
+    EXPECT_EQ(admin_.requests.back().create_version_in_custody().custody(), "envelope");
+    EXPECT_EQ(admin_.requests.back().create_version_in_custody().backend(), "pkcs11");
+  }
+  KEKD_ASSERT_OK(KeyCreate(command_.Context(), {.custody = Custody::kDevice}));
+  EXPECT_EQ(admin_.requests.back().create_version_in_custody().custody(), "device");
+  KEKD_ASSERT_OK(KeyCreate(command_.Context(), {.backend = "software"}));
+  EXPECT_EQ(admin_.requests.back().create_version().backend(), "software");
+  admin_.primary.set_custody("device");
+  KEKD_ASSERT_OK(KeyCreate(command_.Context(), {}));
+  EXPECT_EQ(admin_.requests.back().create_version().backend(), "pkcs11");
 }
 
 TEST_F(KeyCommandsTest, AdoptsAKeyByItsName) {

@@ -83,6 +83,26 @@ TEST(TableOutputTest, ShowsWhenKeysWereDeactivatedIfAnyWas) {
   ExpectWidth(KeyListTable(keyring, kNow), 100);
 }
 
+TEST(TableOutputTest, TellsKeysThatADeviceWrapsFromItsOwn) {
+  admin::v1::Keyring keyring = Keyring();
+  keyring.mutable_versions(1)->set_backend("pkcs11");
+  EXPECT_THAT(KeyListTable(keyring, kNow), Not(HasSubstr("envelope")));
+  keyring.mutable_versions(1)->set_key_reference("pkcs11:object=kekd-prod-2");
+  EXPECT_THAT(KeyListTable(keyring, kNow),
+              HasSubstr("\ncustody envelope, wrapped by the device: key version 2\n"));
+  EXPECT_EQ(WhereKept(keyring.versions(1)), "pkcs11 envelope");
+  EXPECT_EQ(WhereKept(keyring.versions(0)), "software");
+  keyring.mutable_versions(0)->set_deactivated_ms(MillisBefore(absl::Hours(5)));
+  ExpectWidth(KeyListTable(keyring, kNow), 100);
+  keyring.mutable_versions(1)->set_custody("device");
+  EXPECT_THAT(KeyListTable(keyring, kNow), Not(HasSubstr("envelope")));
+  admin::v1::GetStatusResponse status = Status();
+  status.mutable_keyrings(0)->set_primary_backend("pkcs11");
+  status.mutable_keyrings(0)->set_primary_custody("envelope");
+  EXPECT_THAT(StatusTable(status, kNow),
+              HasSubstr("  primary  backend pkcs11, custody envelope\n"));
+}
+
 TEST(TableOutputTest, ShowsTheFormatOfAKeyringsRecord) {
   admin::v1::Keyring keyring = Keyring();
   keyring.set_format(2);

@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "base/random_source.h"
 #include "base/uuid.h"
+#include "keystore/envelope_key_backend.h"
 
 namespace kekd::testing {
 namespace {
@@ -24,7 +25,8 @@ TestRing::TestRing() : store_(std::make_shared<MemoryKeyringStore>(EmptyKeyring(
   auto backends = std::make_shared<BackendSet>();
   auto backend = std::make_unique<FakeKeyBackend>();
   backend_ = backend.get();
-  backends->Add(std::move(backend));
+  backends->Add(
+      CreateEnvelopeKeyBackend(std::move(backend), WrapType::kPkcs11, RandomSource::System()));
   writer_ = *KeyringWriter::Create({.store = store_,
                                     .backends = std::move(backends),
                                     .random = &RandomSource::System(),
@@ -40,7 +42,9 @@ uint32_t TestRing::Apply(const Transition& transition) {
       .version;
 }
 
-uint32_t TestRing::Create() { return Apply(CreateVersion{"fake"}); }
+uint32_t TestRing::Create(std::optional<Custody> custody) {
+  return Apply(CreateVersion{.backend = "fake", .custody = custody});
+}
 
 void TestRing::Promote(uint32_t number) { Apply(PromoteVersion{number}); }
 

@@ -3,6 +3,7 @@
 #define KEKD_TESTS_KMS_RINGS_TEST_RING_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,7 +79,8 @@ class MemoryKeyringStore final : public KeyringStore {
   std::vector<BackupLogEntry> backups_ ABSL_GUARDED_BY(mu_);
 };
 
-// A ring "prod" on a FakeKeyBackend ("fake"), its versions made and promoted through a writer.
+// A ring "prod" on a FakeKeyBackend ("fake") that can wrap keys too, its versions made and promoted
+// through a writer.
 class TestRing final {
  public:
   TestRing();
@@ -90,7 +92,7 @@ class TestRing final {
   FakeClock& clock() { return clock_; }
 
   // A new version in pre-activation; its number.
-  uint32_t Create();
+  uint32_t Create(std::optional<Custody> custody = std::nullopt);
   void Promote(uint32_t number);
   // Both.
   uint32_t CreateAndPromote();

@@ -93,6 +93,31 @@ TEST_F(HealthMonitorTest, OpensAKeyAgainThatCouldNotBeOpened) {
   EXPECT_EQ(health_.Get()->healthz, "ok");
 }
 
+TEST_F(HealthMonitorTest, AsksTheDeviceForAWrappedKeyUntilItIsOpenAndThenNeverAgain) {
+  ring_.backend().SetMayBlock(true);
+  ring_.CreateAndPromote();
+  // Made, proved by its canary, and not opened when the ring with it is published.
+  for (int i = 0; i < 2; ++i) {
+    ring_.backend().Queue(Call::kDecrypt, [] { return absl::OkStatus(); });
+  }
+  ring_.backend().QueueFailure(Call::kDecrypt, absl::UnavailableError("token is away"));
+  const uint32_t wrapped = ring_.Create(Custody::kEnvelope);
+  ASSERT_EQ(ring_.current()->Get()->Find(wrapped)->key, nullptr);
+  ring_.backend().QueueFailure(Call::kOpenKey, absl::UnavailableError("token is away"));
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  EXPECT_THAT(health_.Get()->healthz, HasSubstr("key version 2"));
+  monitor.QuickCheck();
+  EXPECT_EQ(health_.Get()->healthz, "ok");
+  const auto asked = [&] {
+    return ring_.backend().CallCount(Call::kDecrypt) + ring_.backend().CallCount(Call::kOpenKey);
+  };
+  const int before = asked();
+  FailDecrypt(3);
+  monitor.Check();
+  EXPECT_THAT(health_.Get()->healthz, Not(HasSubstr("key version 2")));
+  EXPECT_EQ(asked(), before + 1);  // version 1, which the device has
+}
+
 TEST_F(HealthMonitorTest, AStoreThatFailsIsAWarningAndNoMore) {
   ring_.CreateAndPromote();
   ring_.store().FailLoad(absl::DataLossError("the keyring record is damaged"));
