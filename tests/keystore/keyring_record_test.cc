@@ -202,7 +202,7 @@ TEST_F(KeyringRecordTest, RefusesValuesThatBreakTheRules) {
   body.mutable_applied_requests(0)->set_request_id("short");
   expect_refused(body, kDataLoss);
   body = good;
-  body.mutable_versions(0)->set_algorithm(3);
+  body.mutable_versions(0)->set_algorithm(200);
   expect_refused(body, absl::StatusCode::kUnimplemented);
 }
 
