@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -45,6 +46,8 @@ constexpr size_t kTagBytes = 16;
 
 std::string state_folder;
 char tag = 't';  // the key, so to say
+// The start, which sets both, is answered before anything else is asked on any channel.
+std::atomic<bool> started = false;
 
 [[noreturn]] void Hang() {
   while (true) ::pause();
@@ -204,6 +207,9 @@ void Serve(int fd) {
       state_folder = request->config.pin_log_directory;
       label = request->config.init_arguments;
       if (::access(absl::StrCat(state_folder, "/other-keys").c_str(), F_OK) == 0) tag = 'u';
+      started = true;
+    } else if (!started) {
+      ::_exit(7);
     }
     const std::string of_folder =
         request->verb == WorkerVerb::kStart ? std::string() : FaultOfFolder();
