@@ -16,8 +16,21 @@ namespace {
 
 // What AES-GCM adds where the token makes the IV in its own way (key_reference.h).
 constexpr size_t kAppendedIvBytes = 16;
+// What a one-time key of 32 bytes is wrapped to (docs/formats.md).
+constexpr size_t kWrappedBytes = 40;
+constexpr size_t kPaddedWrappedBytes = 48;
+constexpr size_t kCbcHmacBytes = 16 + 32 + 32;
+constexpr size_t kLeastRsaBytes = 256;
+constexpr size_t kMostRsaBytes = 512;
 // How often a worker that is replaced under a call is followed.
 constexpr int kRounds = 3;
+
+size_t GcmOverhead(KeyMechanism mechanism) {
+  const size_t iv = mechanism == KeyMechanism::kGcmTokenIvAppended
+                        ? kAppendedIvBytes
+                        : NonceSize(Algorithm::kAes256Gcm);
+  return iv + kAeadTagBytes;
+}
 
 }  // namespace
 
@@ -72,8 +85,12 @@ absl::StatusOr<std::string> Pkcs11Key::EncryptOn(size_t index, const SecretBytes
 
 absl::StatusOr<SecretBytes> Pkcs11Key::Decrypt(ByteView sealed, ByteView associated_data,
                                                absl::Time deadline) const {
-  if (sealed.size() < Overhead()) {
-    return absl::InvalidArgumentError("the ciphertext is too short to be one");
+  const bool binds = BindsAssociatedData(reference_.mechanism);
+  const size_t plaintext_size =
+      binds ? sealed.size() - std::min(sealed.size(), GcmOverhead(reference_.mechanism))
+            : kOneTimeKeyBytes;
+  if (!Fits(sealed.size(), plaintext_size)) {
+    return absl::InvalidArgumentError("the ciphertext is of no size that one can have");
   }
   absl::StatusOr<SecretBytes> plaintext;
   // Of tokens that had nothing to prove themselves by: which, and by which worker.
@@ -170,7 +187,7 @@ absl::StatusOr<std::string> Pkcs11Key::EncryptOnce(size_t index, const SecretByt
                                                    absl::Time deadline) const {
   KEKD_ASSIGN_OR_RETURN(std::string sealed,
                         token(index).Encrypt(reference_, plaintext, associated_data, deadline));
-  if (sealed.size() != Overhead() + plaintext.size()) {
+  if (!Fits(sealed.size(), plaintext.size())) {
     return absl::InternalError(absl::StrCat("the HSM worker made ", sealed.size(),
                                             " bytes of a plaintext of ", plaintext.size()));
   }
@@ -182,7 +199,7 @@ absl::StatusOr<SecretBytes> Pkcs11Key::DecryptOnce(size_t index, ByteView sealed
                                                    absl::Time deadline) const {
   KEKD_ASSIGN_OR_RETURN(SecretBytes plaintext,
                         token(index).Decrypt(reference_, sealed, associated_data, deadline));
-  if (sealed.size() != Overhead() + plaintext.size()) {
+  if (!Fits(sealed.size(), plaintext.size())) {
     return absl::InternalError(absl::StrCat("the HSM worker made ", plaintext.size(),
                                             " bytes of a ciphertext of ", sealed.size()));
   }
@@ -241,11 +258,22 @@ std::string Pkcs11Key::AnotherKey() const {
                       reference_.key.label, "\", id ", HexEncode(AsBytes(reference_.key.id)), ")");
 }
 
-size_t Pkcs11Key::Overhead() const {
-  const size_t iv = reference_.mechanism == KeyMechanism::kGcmTokenIvAppended
-                        ? kAppendedIvBytes
-                        : NonceSize(Algorithm::kAes256Gcm);
-  return iv + kAeadTagBytes;
+bool Pkcs11Key::Fits(size_t sealed, size_t plaintext) const {
+  if (BindsAssociatedData(reference_.mechanism)) {
+    return sealed == plaintext + GcmOverhead(reference_.mechanism);
+  }
+  if (plaintext != kOneTimeKeyBytes) return false;
+  switch (reference_.mechanism) {
+    case KeyMechanism::kAesKwPad:
+      return sealed == kWrappedBytes || sealed == kPaddedWrappedBytes;
+    case KeyMechanism::kAesCbcHmac:
+      return sealed == kCbcHmacBytes;
+    case KeyMechanism::kRsaOaepSha256:
+    case KeyMechanism::kRsaOaepSha1:
+      return sealed >= kLeastRsaBytes && sealed <= kMostRsaBytes;
+    default:
+      return sealed == kWrappedBytes;
+  }
 }
 
 }  // namespace kekd

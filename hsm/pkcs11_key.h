@@ -24,9 +24,18 @@ namespace kekd {
 // it.
 absl::Time BeforeDeadline(absl::Time deadline);
 
+// What a key that seals in this way makes of data, by itself or as the wrapping one of a
+// OneTimeKey.
+constexpr Algorithm AlgorithmOf(KeyMechanism mechanism) {
+  return BindsAssociatedData(mechanism) ? Algorithm::kAes256Gcm : Algorithm::kAes256GcmWrappedKey;
+}
+
 // A new worker looks the key up again, by name: somebody may have put another key there, under
 // which everything would be lost with it. So the key remembers something that it has decrypted, its
 // canary, and an Encrypt by a worker that has not decrypted it yet counts only after that.
+//
+// It seals as its reference's mechanism does: where that binds no associated data there may be
+// none, and the plaintext is a one-time key (OneTimeKey).
 //
 // The same makes several tokens one: each must decrypt what is remembered before its Encrypt counts
 // and before it is believed that a ciphertext is not authentic. One that holds another key under
@@ -43,7 +52,7 @@ class Pkcs11Key final : public BackendKey {
   // worker lives.
   absl::Status Find(absl::Time deadline) const;
 
-  Algorithm algorithm() const override { return Algorithm::kAes256Gcm; }
+  Algorithm algorithm() const override { return AlgorithmOf(reference_.mechanism); }
   bool MayBlock() const override { return true; }
   absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
                                       absl::Time deadline) const override;
@@ -80,7 +89,8 @@ class Pkcs11Key final : public BackendKey {
                absl::string_view why) const;
   void NoteAbsence(size_t index, uint64_t worker, const TokenGroup::Answer& answer) const;
   std::string AnotherKey() const;
-  size_t Overhead() const;
+  // Whether the mechanism can make so many bytes of a plaintext of so many.
+  bool Fits(size_t sealed, size_t plaintext) const;
 
   const std::shared_ptr<TokenGroup> tokens_;
   const KeyReference reference_;

@@ -8,6 +8,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "hsm/one_time_key.h"
 #include "hsm/pkcs11_key.h"
 #include "hsm/token/token_uri.h"
 
@@ -23,13 +24,15 @@ std::string MadeFor(const KeySpec& spec) {
 }
 
 absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial& material) {
-  if (material.custody != Custody::kDevice || material.algorithm != Algorithm::kAes256Gcm ||
-      !material.wraps.empty()) {
+  if (material.custody != Custody::kDevice || !material.wraps.empty()) {
     return absl::DataLossError("this is no key on a PKCS#11 token");
   }
   KEKD_ASSIGN_OR_RETURN(KeyReference reference, KeyReference::Parse(material.key_reference));
   if (reference.key.empty()) {
     return absl::DataLossError("the reference of the key names no key");
+  }
+  if (material.algorithm != AlgorithmOf(reference.mechanism)) {
+    return absl::DataLossError("the key's algorithm is not that of its reference");
   }
   if (reference.made_for != MadeFor(spec)) {
     return absl::DataLossError(
@@ -81,9 +84,11 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
                                                             const KeyMaterial& material,
                                                             absl::Time deadline) override {
     KEKD_ASSIGN_OR_RETURN(KeyReference reference, ReferenceOf(spec, material));
+    const bool wraps = !BindsAssociatedData(reference.mechanism);
     auto key = std::make_shared<const Pkcs11Key>(tokens_, std::move(reference),
                                                  absl::StrCat("key version ", spec.version));
     KEKD_RETURN_IF_ERROR(key->Find(deadline));
+    if (wraps) return std::make_shared<const OneTimeKey>(std::move(key), random_);
     return key;
   }
 
@@ -165,7 +170,7 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     reference.made_for = MadeFor(spec);
     KeyMaterial material;
     material.custody = Custody::kDevice;
-    material.algorithm = Algorithm::kAes256Gcm;
+    material.algorithm = AlgorithmOf(reference.mechanism);
     material.key_reference = reference.ToString();
     return material;
   }
@@ -176,7 +181,13 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     KeyReference reference;
     reference.token = token;
     reference.key = key;
-    const absl::Status destroyed = first().Destroy(reference, absl::Now() + kTakeBackTimeout);
+    absl::Status destroyed;
+    // Of whichever kind it was: the first is any AES key, and an HMAC key with it.
+    for (const KeyMechanism mechanism : {KeyMechanism::kAesCbcHmac, KeyMechanism::kRsaOaepSha256}) {
+      reference.mechanism = mechanism;
+      if (IsRsa(mechanism)) reference.public_key = "any";
+      destroyed.Update(first().Destroy(reference, absl::Now() + kTakeBackTimeout));
+    }
     if (destroyed.ok()) return;
     LogWarning(
         "a key that nothing uses may be left on the token; look with 'kekctl hsm list'",

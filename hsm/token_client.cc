@@ -263,6 +263,11 @@ absl::StatusOr<std::vector<Measurement>> TokenClient::Measure(const KeyReference
   return std::move(response.measurements);
 }
 
+absl::StatusOr<std::vector<MechanismTrial>> TokenClient::Try(absl::Time deadline) {
+  KEKD_ASSIGN_OR_RETURN(WorkerResponse response, Ask(RequestFor(WorkerVerb::kTry), deadline));
+  return std::move(response.trials);
+}
+
 TokenClient::Stats TokenClient::GetStats() const {
   MutexLock lock(&mu_);
   Stats stats = stats_;

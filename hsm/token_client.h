@@ -58,6 +58,8 @@ class TokenClient final {
   absl::Status Probe(const KeyReference& key, absl::Time deadline);
   absl::StatusOr<std::vector<Measurement>> Measure(const KeyReference& key, uint32_t count,
                                                    absl::Time deadline);
+  // What the token can do, by trying each mechanism with keys of the session.
+  absl::StatusOr<std::vector<MechanismTrial>> Try(absl::Time deadline);
 
   // What the worker's process has lived through, for metrics and people.
   struct Stats {

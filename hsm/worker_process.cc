@@ -75,6 +75,8 @@ absl::string_view ToString(WorkerVerb verb) {
       return "probe";
     case WorkerVerb::kMeasure:
       return "measure";
+    case WorkerVerb::kTry:
+      return "try";
   }
   return "unknown";
 }

@@ -1,11 +1,11 @@
 #include "hsm/pkcs11/attachment.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
-#include "hsm/pkcs11/gcm.h"
 #include "hsm/pkcs11/key_objects.h"
 
 namespace kekd {
@@ -13,6 +13,19 @@ namespace {
 
 constexpr absl::string_view kCanaryText = "kekd-hsm-worker: this token is fine";
 constexpr absl::string_view kCanaryData = "kekd/worker-canary/1";
+
+SecretBytes CanaryText(KeyMechanism mechanism) {
+  const ByteView text = AsBytes(kCanaryText);
+  return SecretBytes::CopyOf(BindsAssociatedData(mechanism) ? text : text.first(kOneTimeKeyBytes));
+}
+ByteView CanaryData(KeyMechanism mechanism) {
+  return BindsAssociatedData(mechanism) ? AsBytes(kCanaryData) : ByteView();
+}
+
+// Whether it is the token that makes nonces with it.
+bool MakesNonces(KeyMechanism mechanism) {
+  return BindsAssociatedData(mechanism) && mechanism != KeyMechanism::kGcmCallerIv;
+}
 
 // How many sessions of ours the token allows besides the one that keeps the login and one that
 // may write.
@@ -38,7 +51,7 @@ Attachment::Attachment(const Module& module, TokenInfo token, CK_SESSION_HANDLE 
 
 absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyReference& key,
                                                                  SessionPool::Lease& lease) {
-  const Name name = NameOf(key.key);
+  const Name name = NameOf(key);
   {
     MutexLock lock(&keys_mu_);
     const auto known = keys_.find(name);
@@ -52,26 +65,26 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
     if (known != keys_.end()) return known->second;
   }
   auto found = std::make_shared<FoundKey>();
-  KEKD_ASSIGN_OR_RETURN(found->token_key, FindSecretKey(module_, lease.session(), key.key));
+  KEKD_ASSIGN_OR_RETURN(found->token_key, FindKey(module_, lease.session(), key));
   found->nonces = known_keys_.Nonces(key.key);
   if (const std::optional<Canary> first = known_keys_.FirstCanary(key.key); first.has_value()) {
     found->canary = *first;
     KEKD_RETURN_IF_ERROR(CheckSame(key, *found, lease));
   } else {
-    KEKD_ASSIGN_OR_RETURN(found->canary, SealCanary(found->token_key, key.mechanism, lease));
+    KEKD_ASSIGN_OR_RETURN(found->canary, SealCanary(found->token_key, lease));
     // One that a broken token has sealed would make a good one suspect for ever.
     KEKD_RETURN_IF_ERROR(OpenCanary(*found, lease));
-    if (key.mechanism != KeyMechanism::kGcmCallerIv) {
+    if (MakesNonces(key.mechanism)) {
       KEKD_RETURN_IF_ERROR(found->nonces->Note(found->canary.sealed, key.mechanism));
     }
     known_keys_.KeepCanary(key.key, found->canary);
   }
   if (session_copy_) {
-    found->copy = Copy(found->token_key);
+    // A private key's use is not worth a copy.
+    if (!IsRsa(key.mechanism)) found->copy = Copy(found->token_key);
     // A copy that is not the same key, or that the sessions of others can't use, is none.
-    if (found->copy != 0 && !OpenCanary(*found, lease).ok()) {
-      module_->C_DestroyObject(login_session_, found->copy);
-      found->copy = 0;
+    if (found->copy.key != 0 && !OpenCanary(*found, lease).ok()) {
+      DestroyCopy(std::exchange(found->copy, SealingKey()));
     }
   }
   known_keys_.Add(key.key);
@@ -80,52 +93,74 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
   return std::shared_ptr<const FoundKey>(found);
 }
 
-CK_OBJECT_HANDLE Attachment::Copy(CK_OBJECT_HANDLE key) {
+SealingKey Attachment::Copy(const SealingKey& key) {
   CK_BBOOL no = CK_FALSE;
   CK_ATTRIBUTE session_object = {CKA_TOKEN, &no, sizeof(no)};
-  CK_OBJECT_HANDLE copy = 0;
   // Most tokens refuse it unless the key was made modifiable and copyable; then there is none.
-  return module_->C_CopyObject(login_session_, key, &session_object, 1, &copy) == CKR_OK ? copy : 0;
+  const auto copy_of = [&](CK_OBJECT_HANDLE object) -> CK_OBJECT_HANDLE {
+    CK_OBJECT_HANDLE copy = 0;
+    const CK_RV rv = module_->C_CopyObject(login_session_, object, &session_object, 1, &copy);
+    return rv == CKR_OK ? copy : 0;
+  };
+  SealingKey copy = key;
+  copy.key = copy_of(key.key);
+  copy.mac_key = key.mac_key != 0 && copy.key != 0 ? copy_of(key.mac_key) : 0;
+  if ((key.mac_key != 0) == (copy.mac_key != 0)) return copy;
+  DestroyCopy(copy);
+  return {};
+}
+
+void Attachment::DestroyCopy(const SealingKey& copy) {
+  for (const CK_OBJECT_HANDLE object : {copy.key, copy.mac_key}) {
+    if (object != 0) module_->C_DestroyObject(login_session_, object);
+  }
 }
 
 void Attachment::Forget(const KeySelector& key, const FoundKey* only) {
   MutexLock finding(&find_mu_);
-  std::shared_ptr<const FoundKey> found;
+  std::vector<std::shared_ptr<const FoundKey>> found;
   {
     MutexLock lock(&keys_mu_);
-    const auto known = keys_.find(NameOf(key));
-    if (known == keys_.end() || (only != nullptr && known->second.get() != only)) return;
-    found = known->second;
-    keys_.erase(known);
+    for (auto known = keys_.begin(); known != keys_.end();) {
+      const bool is = std::get<0>(known->first) == key.label && std::get<1>(known->first) == key.id;
+      if (!is || (only != nullptr && known->second.get() != only)) {
+        ++known;
+        continue;
+      }
+      found.push_back(known->second);
+      known = keys_.erase(known);
+    }
   }
-  if (found->copy != 0) module_->C_DestroyObject(login_session_, found->copy);
+  for (const auto& one : found) DestroyCopy(one->copy);
 }
 
-absl::StatusOr<std::string> Attachment::Seal(const FoundKey& found, KeyMechanism mechanism,
-                                             const SecretBytes& plaintext, ByteView associated_data,
-                                             SessionPool::Lease& lease) const {
-  KEKD_ASSIGN_OR_RETURN(std::string sealed,
-                        GcmSeal(module_, lease.session(), found.handle(), mechanism, random_,
-                                plaintext, associated_data));
-  if (mechanism != KeyMechanism::kGcmCallerIv)
-    KEKD_RETURN_IF_ERROR(found.nonces->Note(sealed, mechanism));
+absl::StatusOr<std::string> Attachment::SealWith(const FoundKey& found,
+                                                 const SecretBytes& plaintext,
+                                                 ByteView associated_data,
+                                                 SessionPool::Lease& lease) const {
+  KEKD_ASSIGN_OR_RETURN(std::string sealed, Seal(module_, lease.session(), found.key(), random_,
+                                                 plaintext, associated_data));
+  const KeyMechanism mechanism = found.key().mechanism;
+  if (MakesNonces(mechanism)) KEKD_RETURN_IF_ERROR(found.nonces->Note(sealed, mechanism));
   return sealed;
 }
 
-absl::StatusOr<Canary> Attachment::SealCanary(CK_OBJECT_HANDLE key, KeyMechanism mechanism,
+absl::StatusOr<Canary> Attachment::SealCanary(const SealingKey& key,
                                               SessionPool::Lease& lease) const {
   KEKD_ASSIGN_OR_RETURN(std::string sealed,
-                        GcmSeal(module_, lease.session(), key, mechanism, random_,
-                                SecretBytes::CopyOf(AsBytes(kCanaryText)), AsBytes(kCanaryData)));
-  return Canary{std::move(sealed), mechanism};
+                        Seal(module_, lease.session(), key, random_, CanaryText(key.mechanism),
+                             CanaryData(key.mechanism)));
+  return Canary{std::move(sealed), key.mechanism};
 }
 
-// Errors as GcmOpen's, which do not say whether it is the token or the key.
+// Errors as Open's, which do not say whether it is the token or the key.
 absl::Status Attachment::TryCanary(const FoundKey& found, SessionPool::Lease& lease) const {
-  KEKD_ASSIGN_OR_RETURN(const SecretBytes opened,
-                        GcmOpen(module_, lease.session(), found.handle(), found.canary.mechanism,
-                                AsBytes(found.canary.sealed), AsBytes(kCanaryData)));
-  if (!SecretBytes::ConstantTimeEquals(opened, SecretBytes::CopyOf(AsBytes(kCanaryText)))) {
+  SealingKey key = found.key();
+  key.mechanism = found.canary.mechanism;
+  KEKD_ASSIGN_OR_RETURN(
+      const SecretBytes opened,
+      Open(module_, lease.session(), key, AsBytes(found.canary.sealed), CanaryData(key.mechanism)));
+  if (!SecretBytes::ConstantTimeEquals(opened, CanaryText(key.mechanism))) {
     return absl::UnavailableError("the token opened a canary to something else");
   }
   return absl::OkStatus();
@@ -145,7 +180,7 @@ absl::Status Attachment::CheckSame(const KeyReference& key, const FoundKey& foun
   // Another key or a broken token? If a fresh canary opens and the first still does not, the key.
   KEKD_RETURN_IF_ERROR(lease.Renew());
   FoundKey fresh = found;
-  KEKD_ASSIGN_OR_RETURN(fresh.canary, SealCanary(found.token_key, key.mechanism, lease));
+  KEKD_ASSIGN_OR_RETURN(fresh.canary, SealCanary(found.token_key, lease));
   KEKD_RETURN_IF_ERROR(OpenCanary(fresh, lease));
   KEKD_RETURN_IF_ERROR(lease.Renew());
   absl::Status opened = TryCanary(found, lease);

@@ -5,7 +5,8 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
+#include <tuple>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -15,6 +16,7 @@
 #include "base/secret_bytes.h"
 #include "hsm/pkcs11/cryptoki.h"
 #include "hsm/pkcs11/known_keys.h"
+#include "hsm/pkcs11/mechanism.h"
 #include "hsm/pkcs11/module.h"
 #include "hsm/pkcs11/session_pool.h"
 #include "hsm/token/key_reference.h"
@@ -23,12 +25,12 @@ namespace kekd {
 
 // A key that has been found. Handles are good for as long as the attachment lives.
 struct FoundKey {
-  CK_OBJECT_HANDLE token_key = 0;
-  CK_OBJECT_HANDLE copy = 0;  // in the login session; 0 if there is none
+  SealingKey token_key;
+  SealingKey copy;  // in the login session; its key is 0 if there is none
   Canary canary;
   std::shared_ptr<NonceHistory> nonces;  // of this process, not of this attachment
 
-  CK_OBJECT_HANDLE handle() const { return copy != 0 ? copy : token_key; }
+  const SealingKey& key() const { return copy.key != 0 ? copy : token_key; }
 };
 
 // Attachment is a token that was found and logged in to: its slot, the session that keeps the
@@ -50,13 +52,12 @@ class Attachment final {
 
   // Looks a key up on the token with its first use only. FailedPrecondition if it is another key
   // than the one that this process knows by that name: what that one has sealed it does not open.
-  // Other errors as FindSecretKey and GcmSeal. May renew the lease.
+  // Other errors as FindKey's and Seal's. May renew the lease.
   absl::StatusOr<std::shared_ptr<const FoundKey>> Find(const KeyReference& key,
                                                        SessionPool::Lease& lease);
-  // GcmSeal with the key, and with a nonce that is new: else Internal, where the token makes them.
-  absl::StatusOr<std::string> Seal(const FoundKey& found, KeyMechanism mechanism,
-                                   const SecretBytes& plaintext, ByteView associated_data,
-                                   SessionPool::Lease& lease) const;
+  // Seals with the key, and with a nonce that is new: else Internal, where the token makes them.
+  absl::StatusOr<std::string> SealWith(const FoundKey& found, const SecretBytes& plaintext,
+                                       ByteView associated_data, SessionPool::Lease& lease) const;
   // Forgets the handles of a key, and destroys its copy; those of `only`, if given: what another
   // thread has found meanwhile stays.
   void Forget(const KeySelector& key, const FoundKey* only = nullptr);
@@ -66,14 +67,17 @@ class Attachment final {
   absl::Status OpenCanary(const FoundKey& found, SessionPool::Lease& lease) const;
 
  private:
-  using Name = std::pair<std::string, std::string>;  // label and id
-  static Name NameOf(const KeySelector& key) { return {key.label, key.id}; }
-  absl::StatusOr<Canary> SealCanary(CK_OBJECT_HANDLE key, KeyMechanism mechanism,
-                                    SessionPool::Lease& lease) const;
+  // Label and id, and how it is used: one name may be of keys of several kinds.
+  using Name = std::tuple<std::string, std::string, KeyMechanism, std::string>;
+  static Name NameOf(const KeyReference& key) {
+    return {key.key.label, key.key.id, key.mechanism, key.public_key};
+  }
+  absl::StatusOr<Canary> SealCanary(const SealingKey& key, SessionPool::Lease& lease) const;
   absl::Status TryCanary(const FoundKey& found, SessionPool::Lease& lease) const;
   absl::Status CheckSame(const KeyReference& key, const FoundKey& found,
                          SessionPool::Lease& lease) const;
-  CK_OBJECT_HANDLE Copy(CK_OBJECT_HANDLE key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(find_mu_);
+  SealingKey Copy(const SealingKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(find_mu_);
+  void DestroyCopy(const SealingKey& copy);
 
   const Module& module_;
   const TokenInfo token_;

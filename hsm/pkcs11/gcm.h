@@ -15,7 +15,6 @@
 #include "base/secret_bytes.h"
 #include "hsm/pkcs11/cryptoki.h"
 #include "hsm/pkcs11/module.h"
-#include "hsm/pkcs11/session_pool.h"
 #include "hsm/token/key_reference.h"
 
 namespace kekd {
@@ -54,16 +53,6 @@ class NonceHistory final {
   std::array<std::string, kKept> last_ ABSL_GUARDED_BY(mu_);
   size_t next_ ABSL_GUARDED_BY(mu_) = 0;
 };
-
-struct FoundMechanism {
-  KeyMechanism mechanism = KeyMechanism::kGcmCallerIv;
-  std::string reason;  // see KeyReference::mechanism_reason
-};
-// Finds out how the token does AES-GCM with this key: the first way in which what was sealed opens
-// again, does not open with other associated data or another tag, and has a nonce of its own each
-// time. The error of the first way if there is none. Renews the lease as it needs.
-absl::StatusOr<FoundMechanism> FindGcmIv(const Module& module, SessionPool::Lease& lease,
-                                         CK_OBJECT_HANDLE key, const RandomSource& random);
 
 }  // namespace kekd
 

@@ -44,8 +44,35 @@ const char* MissingFunction(const CK_FUNCTION_LIST& f) {
   KEKD_CHECK_FUNCTION(C_DecryptInit);
   KEKD_CHECK_FUNCTION(C_Decrypt);
   KEKD_CHECK_FUNCTION(C_GenerateKey);
+  KEKD_CHECK_FUNCTION(C_GenerateKeyPair);
+  KEKD_CHECK_FUNCTION(C_CreateObject);
+  KEKD_CHECK_FUNCTION(C_WrapKey);
+  KEKD_CHECK_FUNCTION(C_UnwrapKey);
+  KEKD_CHECK_FUNCTION(C_SignInit);
+  KEKD_CHECK_FUNCTION(C_Sign);
 #undef KEKD_CHECK_FUNCTION
   return nullptr;
+}
+
+// What is used of PKCS#11 3.0, by the standard's own way of asking (section 5.4.4); null if there
+// is no such interface or it lacks a function.
+const FunctionList3* FindMessageFunctions(void* library) {
+  const auto get = reinterpret_cast<GetInterfaceFunction>(dlsym(library, "C_GetInterface"));
+  if (get == nullptr) return nullptr;
+  CK_VERSION version = {3, 0};
+  CryptokiInterface* found = nullptr;
+  const auto* const name = reinterpret_cast<const unsigned char*>("PKCS 11");
+  if (get(name, &version, &found, 0) != CKR_OK || found == nullptr || found->functions == nullptr) {
+    return nullptr;
+  }
+  const auto* const functions = static_cast<const FunctionList3*>(found->functions);
+  // A module that does not look at what it is asked for gives what it has.
+  if (functions->functions.version.major != 3) return nullptr;
+  const bool whole =
+      functions->C_MessageEncryptInit != nullptr && functions->C_EncryptMessage != nullptr &&
+      functions->C_MessageEncryptFinal != nullptr && functions->C_MessageDecryptInit != nullptr &&
+      functions->C_DecryptMessage != nullptr && functions->C_MessageDecryptFinal != nullptr;
+  return whole ? functions : nullptr;
 }
 
 bool Matches(const TokenSelector& wanted, const TokenSelector& token) {
@@ -113,7 +140,8 @@ absl::StatusOr<std::unique_ptr<Module>> Module::Load(const std::string& path,
     return absl::FailedPreconditionError(
         absl::StrCat("the PKCS#11 module ", path, " has no ", missing));
   }
-  return std::unique_ptr<Module>(new Module(functions, std::move(init_arguments)));
+  return std::unique_ptr<Module>(
+      new Module(functions, FindMessageFunctions(library), std::move(init_arguments)));
 }
 
 absl::Status Module::Initialise() {

@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "hsm/pkcs11/cryptoki.h"
+#include "hsm/pkcs11/cryptoki3.h"
 #include "hsm/token/token_uri.h"
 
 namespace kekd {
@@ -42,6 +42,9 @@ class Module final {
   const CK_FUNCTION_LIST& functions() const { return *functions_; }
   const CK_FUNCTION_LIST* operator->() const { return functions_; }
 
+  // The message functions of PKCS#11 3.0; null if the module has them not.
+  const FunctionList3* messages() const { return messages_; }
+
   // Every token that is present, as C_GetSlotList and C_GetTokenInfo tell now. A slot that does not
   // answer is left out.
   // `unread` is set to the error of a slot whose token could not be asked.
@@ -52,10 +55,12 @@ class Module final {
   std::string CryptokiVersion() const;
 
  private:
-  Module(const CK_FUNCTION_LIST* functions, std::string init_arguments)
-      : functions_(functions), init_arguments_(std::move(init_arguments)) {}
+  Module(const CK_FUNCTION_LIST* functions, const FunctionList3* messages,
+         std::string init_arguments)
+      : functions_(functions), messages_(messages), init_arguments_(std::move(init_arguments)) {}
 
   const CK_FUNCTION_LIST* const functions_;
+  const FunctionList3* const messages_;
   std::string init_arguments_;
 };
 

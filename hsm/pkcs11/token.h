@@ -92,6 +92,7 @@ class Token final {
   absl::Status List(Ladder& ladder, WorkerResponse& response);
   absl::Status Describe(Ladder& ladder, WorkerResponse& response);
   absl::Status Probe(const WorkerRequest& request, Ladder& ladder);
+  absl::Status Try(Ladder& ladder, WorkerResponse& response);
   absl::Status Measure(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response);
 
   const WorkerConfig config_;

@@ -1,4 +1,4 @@
-// What a Token does for each verb; token.cc has how it recovers.
+// What a Token does for each verb; token.cc has how it recovers, token_keys.cc what makes keys.
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -8,8 +8,8 @@
 #include "base/monotonic.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
-#include "hsm/pkcs11/gcm.h"
-#include "hsm/pkcs11/key_objects.h"
+#include "hsm/pkcs11/mechanism.h"
+#include "hsm/pkcs11/mechanism_search.h"
 #include "hsm/pkcs11/token.h"
 
 namespace kekd {
@@ -24,23 +24,20 @@ struct NamedMechanism {
 constexpr NamedMechanism kMechanisms[] = {
     {CKM_AES_KEY_GEN, "CKM_AES_KEY_GEN"},
     {CKM_AES_GCM, "CKM_AES_GCM"},
-    {CKM_AES_CBC_PAD, "CKM_AES_CBC_PAD"},
+    {CKM_AES_CBC, "CKM_AES_CBC"},
     {CKM_AES_KEY_WRAP, "CKM_AES_KEY_WRAP"},
     {CKM_AES_KEY_WRAP_PAD, "CKM_AES_KEY_WRAP_PAD"},
-    {0x210b, "CKM_AES_KEY_WRAP_KWP"},  // PKCS#11 3.0
+    {kCkmAesKeyWrapKwp, "CKM_AES_KEY_WRAP_KWP"},
     {CKM_RSA_PKCS_OAEP, "CKM_RSA_PKCS_OAEP"},
     {CKM_SHA256_HMAC, "CKM_SHA256_HMAC"},
 };
 
 std::vector<std::string> MechanismNames(const Module& module, CK_SLOT_ID slot) {
-  CK_ULONG count = 0;
-  if (module->C_GetMechanismList(slot, nullptr, &count) != CKR_OK) return {};
-  std::vector<CK_MECHANISM_TYPE> listed(count);
-  if (module->C_GetMechanismList(slot, listed.data(), &count) != CKR_OK) return {};
-  listed.resize(std::min<size_t>(count, listed.size()));
+  const absl::StatusOr<std::vector<CK_MECHANISM_TYPE>> listed = ListMechanisms(module, slot);
+  if (!listed.ok()) return {};
   std::vector<std::string> names;
   for (const NamedMechanism& mechanism : kMechanisms) {
-    if (std::find(listed.begin(), listed.end(), mechanism.type) != listed.end()) {
+    if (std::find(listed->begin(), listed->end(), mechanism.type) != listed->end()) {
       names.push_back(mechanism.name);
     }
   }
@@ -68,17 +65,22 @@ TokenDescription DescribeToken(const Module& module, const TokenInfo& token) {
   return description;
 }
 
-KeyReference ReferenceOf(const TokenInfo& token, const KeySelector& key,
-                         const FoundMechanism& mechanism) {
-  return {.token = token.token,
-          .key = key,
-          .mechanism = mechanism.mechanism,
-          .mechanism_reason = mechanism.reason};
-}
-
-// That no other key on the token could be meant by what is to name this one.
-absl::Status CheckUnique(const Module& module, CK_SESSION_HANDLE session, const KeySelector& key) {
-  return FindSecretKey(module, session, key).status();
+// What sealing and opening call, for people.
+std::pair<absl::string_view, absl::string_view> FunctionsOf(KeyMechanism mechanism) {
+  if (mechanism == KeyMechanism::kGcmMessage) {
+    return {"C_MessageEncryptInit + C_EncryptMessage", "C_MessageDecryptInit + C_DecryptMessage"};
+  }
+  switch (KindOf(mechanism)) {
+    case KeyKind::kCipher:
+      break;
+    case KeyKind::kWrapping:
+      return {"C_CreateObject + C_WrapKey", "C_UnwrapKey + C_GetAttributeValue"};
+    case KeyKind::kCipherAndMac:
+      return {"C_Encrypt + C_Sign", "C_Sign + C_Decrypt"};
+    case KeyKind::kRsa:
+      return {"RSA-OAEP without the token", "C_DecryptInit + C_Decrypt"};
+  }
+  return {"C_EncryptInit + C_Encrypt", "C_DecryptInit + C_Decrypt"};
 }
 
 Measurement Summarise(std::string what, std::vector<uint64_t> times) {
@@ -95,8 +97,8 @@ absl::Status Token::Encrypt(const WorkerRequest& request, Ladder& ladder,
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
     ladder.found = key;
-    KEKD_ASSIGN_OR_RETURN(response.bytes, token.Seal(*key, request.key.mechanism, request.secret,
-                                                     AsBytes(request.associated_data), lease));
+    KEKD_ASSIGN_OR_RETURN(response.bytes, token.SealWith(*key, request.secret,
+                                                         AsBytes(request.associated_data), lease));
     return absl::OkStatus();
   });
 }
@@ -108,8 +110,8 @@ absl::Status Token::Decrypt(const WorkerRequest& request, Ladder& ladder,
     KEKD_ASSIGN_OR_RETURN(const auto key, token.Find(request.key, lease));
     ladder.found = key;
     const auto open = [&] {
-      return GcmOpen(token.module(), lease.session(), key->handle(), request.key.mechanism,
-                     AsBytes(request.bytes), AsBytes(request.associated_data));
+      return Open(token.module(), lease.session(), key->key(), AsBytes(request.bytes),
+                  AsBytes(request.associated_data));
     };
     absl::StatusOr<SecretBytes> opened = open();
     std::optional<CkRv> rv = CkRvOf(opened.status());
@@ -126,136 +128,6 @@ absl::Status Token::Decrypt(const WorkerRequest& request, Ladder& ladder,
     }
     if (!opened.ok()) return opened.status();
     response.secret = *std::move(opened);
-    return absl::OkStatus();
-  });
-}
-
-absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
-                             WorkerResponse& response) {
-  const NewKey& asked = request.new_key;
-  if (asked.selector.label.empty() || asked.selector.id.empty()) {
-    return absl::InvalidArgumentError("a new key needs a label and an id");
-  }
-  bool checked = false;
-  return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
-    const Module& module = token.module();
-    // The label alone may be there: of a ring of the same name in another cluster, or of a change
-    // that was begun and not committed.
-    const KeySelector taken = {.id = asked.selector.id};
-    KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> there,
-                          FindSecretKeys(module, lease.session(), taken));
-    if (!there.empty() && !checked) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the token has a key ", DescribeSelector(taken), " already; adopt or destroy it"));
-    }
-    KEKD_ASSIGN_OR_RETURN(const WritingSession writing,
-                          WritingSession::Open(module, token.token().slot, token.sessions()));
-    if (checked) {
-      // What an attempt that failed may have left; the id is this request's alone.
-      KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> left,
-                            FindSecretKeys(module, lease.session(), asked.selector));
-      for (const CK_OBJECT_HANDLE key : left) {
-        KEKD_RETURN_IF_ERROR(
-            CheckRv(module->C_DestroyObject(writing.session(), key), "C_DestroyObject"));
-      }
-    }
-    checked = true;
-    KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE made,
-                          GenerateAesKey(module, writing.session(), asked));
-    absl::StatusOr<FoundMechanism> mechanism;
-    const auto examine = [&]() -> absl::Status {
-      KEKD_ASSIGN_OR_RETURN(KeyDescription description,
-                            DescribeKey(module, writing.session(), made));
-      KEKD_RETURN_IF_ERROR(CheckNewKey(description, asked));
-      // As every later use will: found by its name, from a session of the pool.
-      KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE found,
-                            FindSecretKey(module, lease.session(), asked.selector));
-      mechanism = FindGcmIv(module, lease, found, random_);
-      KEKD_RETURN_IF_ERROR(mechanism.status());
-      response.keys.assign(1, std::move(description));
-      return absl::OkStatus();
-    };
-    absl::Status examined = examine();
-    if (!examined.ok()) {
-      const CK_RV rv = module->C_DestroyObject(writing.session(), made);
-      if (rv == CKR_OK) return examined;
-      return WithContext(examined, absl::StrCat("a new key that is left on the token (",
-                                                CkRvError(rv, "C_DestroyObject").message(), ")"));
-    }
-    response.reference = ReferenceOf(token.token(), asked.selector, *mechanism);
-    return absl::OkStatus();
-  });
-}
-
-absl::Status Token::Adopt(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response) {
-  const NewKey& asked = request.new_key;
-  if (asked.selector.empty()) return absl::InvalidArgumentError("a key needs a label or an id");
-  return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
-    const Module& module = token.module();
-    KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE key,
-                          FindSecretKey(module, lease.session(), asked.selector));
-    KEKD_ASSIGN_OR_RETURN(KeyDescription description, DescribeKey(module, lease.session(), key));
-    KEKD_RETURN_IF_ERROR(CheckAdoptedKey(description, asked));
-    KEKD_RETURN_IF_ERROR(CheckUnique(module, lease.session(), description.selector));
-    KEKD_ASSIGN_OR_RETURN(const FoundMechanism mechanism, FindGcmIv(module, lease, key, random_));
-    response.reference = ReferenceOf(token.token(), description.selector, mechanism);
-    response.keys.assign(1, std::move(description));
-    return absl::OkStatus();
-  });
-}
-
-absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
-  // What can't be undone is done to the one key that is meant only. A label can be another's too,
-  // and a token that was cloned has the key as well.
-  if (request.key.key.id.empty()) {
-    return absl::FailedPreconditionError("a key without an id is not destroyed");
-  }
-  ladder.key = request.key.key;
-  ladder.confirm = true;
-  int missed = 0;
-  const auto destroy = [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
-    const Module& module = token.module();
-    const std::string& serial = request.key.token.serial;
-    if (!serial.empty() && serial != token.token().token.serial) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("nothing is destroyed: the key ", DescribeSelector(request.key.key),
-                       " is on the token with serial '", serial, "', this one has '",
-                       token.token().token.serial, "'"));
-    }
-    const absl::StatusOr<CK_OBJECT_HANDLE> found =
-        FindSecretKey(module, lease.session(), request.key.key);
-    if (absl::IsNotFound(found.status())) ++missed;
-    KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE key, found);
-    KEKD_ASSIGN_OR_RETURN(const WritingSession writing,
-                          WritingSession::Open(module, token.token().slot, token.sessions()));
-    token.Forget(request.key.key);
-    KEKD_RETURN_IF_ERROR(
-        CheckRv(module->C_DestroyObject(writing.session(), key), "C_DestroyObject"));
-    known_keys_.Forget(request.key.key);
-    return absl::OkStatus();
-  };
-  for (;;) {
-    absl::Status destroyed = Run(ladder, destroy);
-    if (!absl::IsNotFound(destroyed)) return destroyed;
-    // A module that has lost its token finds nothing either: believed only of one found anew.
-    if (missed > 1) return absl::OkStatus();
-    if (MonotonicNow() + kRecoveryPause > ladder.deadline) return destroyed;
-    std::this_thread::sleep_for(absl::ToChronoNanoseconds(kRecoveryPause));
-    ladder = Ladder{.deadline = ladder.deadline, .key = ladder.key, .confirm = true};
-    missed = 0;
-  }
-}
-
-absl::Status Token::List(Ladder& ladder, WorkerResponse& response) {
-  return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
-    response.keys.clear();
-    KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> keys,
-                          FindSecretKeys(token.module(), lease.session(), {}));
-    for (const CK_OBJECT_HANDLE key : keys) {
-      KEKD_ASSIGN_OR_RETURN(KeyDescription description,
-                            DescribeKey(token.module(), lease.session(), key));
-      response.keys.push_back(std::move(description));
-    }
     return absl::OkStatus();
   });
 }
@@ -284,7 +156,7 @@ absl::Status Token::Probe(const WorkerRequest& request, Ladder& ladder) {
     ladder.found = key;
     // The key on the token, not its copy: that one would outlive it.
     FoundKey original = *key;
-    original.copy = 0;
+    original.copy = {};
     return token.OpenCanary(original, lease);
   });
 }
@@ -299,7 +171,8 @@ absl::Status Token::Measure(const WorkerRequest& request, Ladder& ladder,
     ladder.found = key;
     SecretBytes plaintext(32);
     KEKD_RETURN_IF_ERROR(random_.Fill(plaintext.RevealMutable(SecretAccessToken())));
-    const ByteView data = AsBytes("kekd/measure/1");
+    const ByteView data =
+        BindsAssociatedData(request.key.mechanism) ? AsBytes("kekd/measure/1") : ByteView();
     const auto measure = [&](const std::string& what,
                              const std::function<absl::Status()>& once) -> absl::Status {
       std::vector<uint64_t> times;
@@ -313,22 +186,19 @@ absl::Status Token::Measure(const WorkerRequest& request, Ladder& ladder,
       response.measurements.push_back(Summarise(what, std::move(times)));
       return absl::OkStatus();
     };
-    std::vector<std::pair<std::string, CK_OBJECT_HANDLE>> handles = {{"32 bytes", key->token_key}};
-    if (key->copy != 0) handles.push_back({"32 bytes, session copy of the key", key->copy});
-    for (const auto& [how, handle] : handles) {
+    std::vector<std::pair<std::string, SealingKey>> handles = {{"32 bytes", key->token_key}};
+    if (key->copy.key != 0) handles.push_back({"32 bytes, session copy of the key", key->copy});
+    const auto [seals, opens] = FunctionsOf(request.key.mechanism);
+    for (const auto& [how, sealing] : handles) {
       std::string sealed;
-      KEKD_RETURN_IF_ERROR(
-          measure(absl::StrCat("C_EncryptInit + C_Encrypt, ", how), [&]() -> absl::Status {
-            KEKD_ASSIGN_OR_RETURN(sealed, GcmSeal(token.module(), lease.session(), handle,
-                                                  request.key.mechanism, random_, plaintext, data));
-            return absl::OkStatus();
-          }));
-      KEKD_RETURN_IF_ERROR(
-          measure(absl::StrCat("C_DecryptInit + C_Decrypt, ", how), [&]() -> absl::Status {
-            return GcmOpen(token.module(), lease.session(), handle, request.key.mechanism,
-                           AsBytes(sealed), data)
-                .status();
-          }));
+      KEKD_RETURN_IF_ERROR(measure(absl::StrCat(seals, ", ", how), [&]() -> absl::Status {
+        KEKD_ASSIGN_OR_RETURN(
+            sealed, Seal(token.module(), lease.session(), sealing, random_, plaintext, data));
+        return absl::OkStatus();
+      }));
+      KEKD_RETURN_IF_ERROR(measure(absl::StrCat(opens, ", ", how), [&]() -> absl::Status {
+        return Open(token.module(), lease.session(), sealing, AsBytes(sealed), data).status();
+      }));
     }
     return absl::OkStatus();
   });

@@ -14,7 +14,7 @@ namespace {
 
 // The first byte of every message.
 constexpr uint8_t kProtocol = 1;
-constexpr auto kLastVerb = static_cast<uint8_t>(WorkerVerb::kMeasure);
+constexpr auto kLastVerb = static_cast<uint8_t>(WorkerVerb::kTry);
 // absl::StatusCode::kUnauthenticated.
 constexpr uint8_t kLastStatusCode = 16;
 
@@ -25,7 +25,8 @@ constexpr bool KeyDescription::*kKeyFlags[] = {
     &KeyDescription::extractable, &KeyDescription::never_extractable,
     &KeyDescription::modifiable,  &KeyDescription::local,
     &KeyDescription::encrypt,     &KeyDescription::decrypt,
-    &KeyDescription::wrap,        &KeyDescription::unwrap};
+    &KeyDescription::wrap,        &KeyDescription::unwrap,
+    &KeyDescription::sign,        &KeyDescription::verify};
 
 // Each pair below mirrors the other, field by field.
 void Write(FieldWriter& out, const TokenSelector& token) {
@@ -147,6 +148,7 @@ void Write(FieldWriter& out, const KeyDescription& key) {
     if (key.*kKeyFlags[bit]) flags |= uint32_t{1} << bit;
   }
   out.U32(flags);
+  out.Text(key.belongs_to);
   out.Text(key.problem);
 }
 
@@ -158,6 +160,7 @@ void Read(FieldReader& in, KeyDescription& key) {
   for (size_t bit = 0; bit < std::size(kKeyFlags); ++bit) {
     key.*kKeyFlags[bit] = (flags >> bit & 1) != 0;
   }
+  key.belongs_to = in.Text();
   key.problem = in.Text();
 }
 
@@ -185,6 +188,24 @@ void Read(FieldReader& in, std::vector<Measurement>& measurements) {
     measurement.what = in.Text();
     measurement.p50 = in.U64();
     measurement.p99 = in.U64();
+  }
+}
+
+void Write(FieldWriter& out, const std::vector<MechanismTrial>& trials) {
+  out.U32(static_cast<uint32_t>(trials.size()));
+  for (const MechanismTrial& trial : trials) {
+    out.U8(static_cast<uint8_t>(trial.mechanism));
+    out.Bool(trial.listed);
+    out.Text(trial.problem);
+  }
+}
+
+void Read(FieldReader& in, std::vector<MechanismTrial>& trials) {
+  for (uint32_t left = in.U32(); left > 0 && in.ok(); --left) {
+    MechanismTrial& trial = trials.emplace_back();
+    trial.mechanism = static_cast<KeyMechanism>(in.Enum(kLastKeyMechanism));
+    trial.listed = in.Bool();
+    trial.problem = in.Text();
   }
 }
 
@@ -267,6 +288,7 @@ WorkerFrame Encode(const WorkerRequest& request) {
       break;
     case WorkerVerb::kList:
     case WorkerVerb::kDescribe:
+    case WorkerVerb::kTry:
       break;
   }
   frame.fields = out.Take();
@@ -306,6 +328,7 @@ absl::StatusOr<WorkerRequest> DecodeRequest(WorkerFrame frame) {
       break;
     case WorkerVerb::kList:
     case WorkerVerb::kDescribe:
+    case WorkerVerb::kTry:
       break;
   }
   KEKD_RETURN_IF_ERROR(in.Finish());
@@ -328,6 +351,7 @@ WorkerFrame Encode(WorkerVerb verb, WorkerResponse response) {
     if (verb == WorkerVerb::kList || MakesKey(verb)) Write(out, response.keys);
     if (MakesKey(verb)) Write(out, response.reference);
     if (verb == WorkerVerb::kMeasure) Write(out, response.measurements);
+    if (verb == WorkerVerb::kTry) Write(out, response.trials);
   }
   frame.fields = out.Take();
   return frame;
@@ -350,6 +374,7 @@ absl::StatusOr<WorkerResponse> DecodeResponse(WorkerVerb verb, WorkerFrame frame
     if (MakesKey(verb)) Read(in, response.reference);
     if (MakesKey(verb) && response.keys.size() != 1) in.Fail();
     if (verb == WorkerVerb::kMeasure) Read(in, response.measurements);
+    if (verb == WorkerVerb::kTry) Read(in, response.trials);
   }
   KEKD_RETURN_IF_ERROR(in.Finish());
   KEKD_RETURN_IF_ERROR(

@@ -54,6 +54,7 @@ enum class WorkerVerb : uint8_t {
   kDescribe,   // -> token; reads CK_TOKEN_INFO anew
   kProbe,      // -> ; a session answers and, if key is given, its round trip works
   kMeasure,    // key, count -> measurements
+  kTry,        // -> trials: each mechanism with keys of the session, which leave nothing behind
 };
 
 // A key that is to be made or adopted.
@@ -78,13 +79,15 @@ struct TokenDescription {
   std::vector<std::string> mechanisms;  // those of interest, by name, as the module lists them
 };
 
-// One secret key on the token.
+// One secret or private key on the token.
 struct KeyDescription {
   KeySelector selector;
-  std::string type;  // "AES-256"
+  std::string type;  // "AES-256", "RSA-3072", "HMAC", …
   bool token = false, is_private = false, sensitive = false, always_sensitive = false,
        extractable = false, never_extractable = false, modifiable = false, local = false,
-       encrypt = false, decrypt = false, wrap = false, unwrap = false;
+       encrypt = false, decrypt = false, wrap = false, unwrap = false, sign = false, verify = false;
+  // The label of the key that this one is the HMAC key of; empty for all others.
+  std::string belongs_to;
   // Empty, or why kekd would not use it: "it can be read out (CKA_EXTRACTABLE)", …
   std::string problem;
 };
@@ -109,6 +112,13 @@ struct Measurement {
   uint64_t p99 = 0;
 };
 
+// What came of a mechanism that was tried.
+struct MechanismTrial {
+  KeyMechanism mechanism = KeyMechanism::kGcmCallerIv;
+  bool listed = false;  // by the module
+  std::string problem;  // empty: it works
+};
+
 struct WorkerResponse {
   // OK; InvalidArgument: what was asked for is wrong (a ciphertext that does not authenticate);
   // NotFound: no such key; FailedPrecondition: an operator has to do something (PIN,
@@ -120,6 +130,7 @@ struct WorkerResponse {
   std::vector<KeyDescription> keys;
   KeyReference reference;  // what opens keys[0] again, without made_for
   std::vector<Measurement> measurements;
+  std::vector<MechanismTrial> trials;
   std::string bytes;
   SecretBytes secret;
 };

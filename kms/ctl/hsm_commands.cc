@@ -8,6 +8,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -47,11 +48,18 @@ struct Examination {
   TokenReport report;
   absl::Time deadline;
 
-  uint32_t VersionOf(const KeySelector& key) const {
+  // Null if it is none of this keyring.
+  const VersionOnToken* VersionOf(const KeyDescription& key) const {
     for (const VersionOnToken& version : versions) {
-      if (version.reference.key == key) return version.number;
+      const KeySelector& name = version.reference.key;
+      const bool mac = version.reference.mechanism == KeyMechanism::kAesCbcHmac &&
+                       !key.belongs_to.empty() && key.belongs_to == name.label &&
+                       absl::StartsWith(key.selector.id, name.id);
+      // An AES key and an RSA pair may share a name.
+      const bool kind = IsRsa(version.reference.mechanism) == absl::StartsWith(key.type, "RSA");
+      if (mac || (key.belongs_to.empty() && name == key.selector && kind)) return &version;
     }
-    return 0;
+    return nullptr;
   }
 };
 
@@ -140,8 +148,14 @@ absl::Status ListKeys(Examination& examination) {
   KEKD_ASSIGN_OR_RETURN(std::vector<KeyDescription> keys,
                         examination.client->List(examination.deadline));
   for (KeyDescription& key : keys) {
-    const uint32_t version = examination.VersionOf(key.selector);
-    examination.report.keys.push_back({std::move(key), version});
+    const VersionOnToken* const version = examination.VersionOf(key);
+    TokenKey& each = examination.report.keys.emplace_back();
+    each.key = std::move(key);
+    if (version == nullptr) continue;
+    each.version = version->number;
+    if (!each.key.belongs_to.empty()) continue;
+    each.mechanism = std::string(ToString(version->reference.mechanism));
+    each.mechanism_reason = version->reference.mechanism_reason;
   }
   std::stable_sort(examination.report.keys.begin(), examination.report.keys.end(),
                    [](const TokenKey& a, const TokenKey& b) { return a.version < b.version; });
@@ -158,8 +172,9 @@ class Doctor final {
     Note("login and sessions", probed, SessionsText());
     if (!probed.ok()) return;
     Note("mechanisms", absl::OkStatus(), MechanismsText());
+    Note("what it can do", absl::OkStatus(), TrialsText());
     const absl::Status listed = ListKeys(examination_);
-    Note("keys", listed, absl::StrCat(examination_.report.keys.size(), " secret keys"));
+    Note("keys", listed, absl::StrCat(examination_.report.keys.size(), " keys"));
     if (!listed.ok()) return;
     LookAtClashes();
     for (const VersionOnToken& version : examination_.versions) LookAtVersion(version);
@@ -207,11 +222,35 @@ class Doctor final {
                           : absl::StrCat("listed: ", absl::StrJoin(listed, ", "));
   }
 
+  // By trying, with keys that end with the session.
+  std::string TrialsText() const {
+    const absl::StatusOr<std::vector<MechanismTrial>> trials =
+        examination_.client->Try(examination_.deadline);
+    if (!trials.ok()) return absl::StrCat("could not be tried: ", trials.status().message());
+    std::vector<std::string> works;
+    std::vector<std::string> fails;
+    for (const MechanismTrial& trial : *trials) {
+      const std::string name(ToString(trial.mechanism));
+      if (trial.problem.empty()) {
+        works.push_back(name);
+      } else if (trial.listed) {
+        fails.push_back(absl::StrCat(name, " (", trial.problem, ")"));
+      }
+    }
+    return absl::StrCat(
+        works.empty() ? "none of what kekd uses works with a new key"
+                      : absl::StrCat("tried with new keys: ", absl::StrJoin(works, ", ")),
+        fails.empty() ? "" : absl::StrCat("; listed, and not: ", absl::StrJoin(fails, ", ")));
+  }
+
   // Tokens allow several objects of the same name; whoever looks one up may get another.
   void LookAtClashes() {
     std::map<std::string, size_t> ids;
     for (const TokenKey& each : examination_.report.keys) {
-      if (!each.key.selector.id.empty()) ++ids[each.key.selector.id];
+      // One that belongs to another may have its id.
+      if (!each.key.selector.id.empty() && each.key.belongs_to.empty()) {
+        ++ids[each.key.selector.id];
+      }
     }
     std::vector<std::string> clashes;
     for (const auto& [id, count] : ids) {
@@ -234,7 +273,7 @@ class Doctor final {
     const KeyDescription* found = nullptr;
     size_t count = 0;
     for (const TokenKey& each : examination_.report.keys) {
-      if (each.version != version.number) continue;
+      if (each.version != version.number || !each.key.belongs_to.empty()) continue;
       found = &each.key;
       ++count;
     }
@@ -252,8 +291,10 @@ class Doctor final {
              examination_.canaries_tried
                  ? ", decrypts its canary"
                  : ", its canary was not tried: the keyring's files could not be opened here",
-             ", initialisation vector by ",
-             version.reference.mechanism == KeyMechanism::kGcmCallerIv ? "kekd" : "the token"));
+             ", ", ToString(version.reference.mechanism),
+             version.reference.mechanism_reason.empty()
+                 ? ""
+                 : absl::StrCat(", since ", version.reference.mechanism_reason)));
   }
 
   // Left over, or of another keyring; nothing is wrong with that, but somebody should know.
@@ -376,7 +417,7 @@ absl::Status Bench(const CommandContext& context, const HsmBenchVerb& verb,
   std::vector<Measurement>& all = examination.report.measurements;
   KEKD_ASSIGN_OR_RETURN(all, client.Measure(key, verb.count, deadline));
   const SecretBytes plaintext(32);
-  const std::string associated_data = "kekctl hsm bench";
+  const std::string associated_data = BindsAssociatedData(key.mechanism) ? "kekctl hsm bench" : "";
   KEKD_ASSIGN_OR_RETURN(const std::string sealed,
                         client.Encrypt(key, plaintext, AsBytes(associated_data), deadline));
   KEKD_ASSIGN_OR_RETURN(

@@ -51,6 +51,9 @@ Json KeyObject(const TokenKey& each) {
               {"id", HexEncode(AsBytes(key.selector.id))},
               {"version", each.version == 0 ? Json(nullptr) : Json(each.version)},
               {"type", key.type},
+              {"belongsTo", TextOrNull(key.belongs_to)},
+              {"mechanism", TextOrNull(each.mechanism)},
+              {"mechanismReason", TextOrNull(each.mechanism_reason)},
               {"sensitive", key.sensitive},
               {"alwaysSensitive", key.always_sensitive},
               {"extractable", key.extractable},
@@ -62,6 +65,8 @@ Json KeyObject(const TokenKey& each) {
               {"decrypt", key.decrypt},
               {"wrap", key.wrap},
               {"unwrap", key.unwrap},
+              {"sign", key.sign},
+              {"verify", key.verify},
               {"problem", TextOrNull(key.problem)}};
 }
 
@@ -130,13 +135,16 @@ std::string JoinedJson(const std::vector<TokenReport>& reports,
 
 std::string HsmListTable(const std::vector<TokenReport>& reports, Colors colors) {
   return Joined(reports, [colors](const TokenReport& report) {
-    Table table({"VERSION", "LABEL", "ID", "TYPE", "ORIGIN", "PROBLEM"});
+    Table table({"VERSION", "LABEL", "ID", "TYPE", "SEALS BY", "ORIGIN", "PROBLEM"});
     for (const TokenKey& each : report.keys) {
       const KeyDescription& key = each.key;
       table.Add({each.version == 0 ? "-" : absl::StrCat(each.version), key.selector.label,
-                 HexEncode(AsBytes(key.selector.id)), key.type, Origin(key),
-                 key.problem.empty() ? "-" : key.problem});
-      if (!key.problem.empty()) table.SetTone(5, Tone::kWarning);
+                 HexEncode(AsBytes(key.selector.id)), key.type,
+                 !key.belongs_to.empty()  ? "HMAC of the same"
+                 : each.mechanism.empty() ? "-"
+                                          : each.mechanism,
+                 Origin(key), key.problem.empty() ? "-" : key.problem});
+      if (!key.problem.empty()) table.SetTone(6, Tone::kWarning);
     }
     return absl::StrCat(TokenLine(report), "\n", ItemLines(report, colors),
                         report.items.empty() ? table.ToString(colors) : "");

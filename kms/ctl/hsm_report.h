@@ -15,6 +15,9 @@ namespace kekd {
 struct TokenKey {
   KeyDescription key;
   uint32_t version = 0;  // 0: none of this keyring
+  // How that version seals and why not in a better way; empty if it is none, or an HMAC key.
+  std::string mechanism;
+  std::string mechanism_reason;
 };
 
 struct TokenReport {

@@ -28,11 +28,21 @@ struct Module {
   const char* name;
   const char* script;
   const char* file;  // a pattern of glob(3)
+  // What p11fault hides of it; null: it stands in front of nothing.
+  const char* mask = nullptr;
 };
 
+constexpr char kSoftHsm2[] = "/usr/lib{,64}/{,*/}softhsm/libsofthsm2.so";
+constexpr char kNss[] = "/usr/lib{,64}/{,*/}{,nss/}libsoftokn3.so";
 constexpr Module kModules[] = {
-    {"SoftHsm2", "softhsm2", "/usr/lib{,64}/{,*/}softhsm/libsofthsm2.so"},
-    {"Nss", "nss", "/usr/lib{,64}/{,*/}{,nss/}libsoftokn3.so"},
+    {"SoftHsm2", "softhsm2", kSoftHsm2},
+    {"SoftHsm2KeyWrap", "softhsm2", kSoftHsm2, "CKM_AES_GCM"},
+    {"SoftHsm2CbcHmac", "softhsm2", kSoftHsm2, "CKM_AES_GCM CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD"},
+    {"SoftHsm2Rsa", "softhsm2", kSoftHsm2,
+     "CKM_AES_GCM CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD CKM_AES_CBC"},
+    {"Nss", "nss", kNss},
+    {"NssMessages", "nss", kNss, "CKM_AES_GCM in C_EncryptInit C_DecryptInit"},
+    {"NssKeyWrap", "nss", kNss, "CKM_AES_GCM"},
 };
 
 bool IsInstalled(const Module& module) {
@@ -44,12 +54,18 @@ bool IsInstalled(const Module& module) {
 
 class TokenWorld final : public BackendWorld {
  public:
-  explicit TokenWorld(const char* script)
-      : token_(MakeTestToken(script, folder_.path(), "contract", "kekd-test-4711")) {
+  explicit TokenWorld(const char* script, const char* mask = nullptr)
+      : token_(MakeTestToken(script, folder_.path(), "contract", "kekd-test-4711")),
+        masked_(mask != nullptr) {
     if (!token_.has_value()) {
       std::fprintf(stderr, "%s: the module is there and its tools are not\n", script);
       std::abort();
     }
+    if (!masked_) return;
+    const std::string control = folder_.File("control");
+    WriteTestFile(control,
+                  absl::StrCat("module ", token_->module, "\nmask-mechanism ", mask, "\n"));
+    ::setenv("P11FAULT_CONTROL", control.c_str(), 1);
   }
 
   // A worker of its own, as after a restart.
@@ -57,6 +73,7 @@ class TokenWorld final : public BackendWorld {
     WorkerProcess::Options options;
     options.program = *FindWorkerProgram();
     options.config = token_->Config(folder_.path());
+    if (masked_) options.config.module_path = KEKD_P11FAULT_PATH;
     options.call_timeout = absl::Seconds(20);
     return std::make_shared<TokenClient>(std::move(options));
   }
@@ -69,14 +86,15 @@ class TokenWorld final : public BackendWorld {
  private:
   const TempDirectory folder_;
   const std::optional<TestToken> token_;
+  const bool masked_;
 };
 
 std::vector<BackendContractParam> InstalledTokens() {
   std::vector<BackendContractParam> params;
   for (const Module& module : kModules) {
     if (!IsInstalled(module)) continue;
-    const auto make_world = [script = module.script] {
-      return std::make_unique<TokenWorld>(script);
+    const auto make_world = [module] {
+      return std::make_unique<TokenWorld>(module.script, module.mask);
     };
     params.push_back({.name = module.name, .make_world = make_world});
     params.push_back({.name = absl::StrCat(module.name, "Envelope"),

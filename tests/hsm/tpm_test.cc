@@ -7,8 +7,10 @@
 #include <string>
 
 #include "absl/time/clock.h"
+#include "hsm/pkcs11_key_backend.h"
 #include "hsm/token_client.h"
 #include "tests/hsm/tokens/test_token.h"
+#include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -62,6 +64,40 @@ TEST_F(TpmTest, IsDescribed) {
   EXPECT_THAT(token.mechanisms, Not(Contains("CKM_AES_GCM")));
   KEKD_ASSERT_OK_AND_ASSIGN(const std::vector<KeyDescription> keys, client_->List(Later()));
   EXPECT_TRUE(keys.empty());
+}
+
+// A TPM has neither AES-GCM nor key wrap, and tpm2-pkcs11 makes no secret keys: RSA is what is
+// left.
+TEST_F(TpmTest, HasItsOneTimeKeysWrappedByRsa) {
+  const std::shared_ptr<TokenClient> client = NewClient();
+  const std::unique_ptr<KeyBackend> backend =
+      CreatePkcs11KeyBackend(client, "", RandomSource::System());
+  KeySpec spec;
+  spec.ring.name = "tpm";
+  spec.version = 1;
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyMaterial material, backend->GenerateKey(spec, Later()));
+  EXPECT_EQ(material.algorithm, Algorithm::kAes256GcmWrappedKey);
+  EXPECT_THAT(material.key_reference, HasSubstr("x-kekd-wrap=rsa-oaep-sha256"));
+  EXPECT_THAT(material.key_reference, HasSubstr("AES-GCM%3A%20not%20listed"));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::vector<KeyDescription> keys, client->List(Later()));
+  ASSERT_EQ(keys.size(), 1u);
+  EXPECT_EQ(keys[0].problem, "");
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const BackendKey> key,
+                            backend->OpenKey(spec, material, Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const std::string sealed,
+      key->Encrypt(SecretFromText(std::string(32, 's')), AsBytes("aad"), Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes opened,
+                            key->Decrypt(AsBytes(sealed), AsBytes("aad"), Later()));
+  EXPECT_EQ(RevealedText(opened), std::string(32, 's'));
+  std::string altered = sealed;
+  altered[100] = static_cast<char>(altered[100] ^ 1);
+  EXPECT_THAT(key->Decrypt(AsBytes(altered), AsBytes("aad"), Later()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(client->GetStats().starts, 1u);
+  KEKD_EXPECT_OK(backend->DestroyKey(spec, material, Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::vector<KeyDescription> left, client->List(Later()));
+  EXPECT_TRUE(left.empty());
 }
 
 // Whoever tries PINs locks the whole TPM, and no flag says so: three tries are all there are.

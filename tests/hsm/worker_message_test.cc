@@ -17,7 +17,7 @@ namespace {
 constexpr WorkerVerb kVerbs[] = {WorkerVerb::kStart,    WorkerVerb::kEncrypt,  WorkerVerb::kDecrypt,
                                  WorkerVerb::kGenerate, WorkerVerb::kAdopt,    WorkerVerb::kDestroy,
                                  WorkerVerb::kList,     WorkerVerb::kDescribe, WorkerVerb::kProbe,
-                                 WorkerVerb::kMeasure};
+                                 WorkerVerb::kMeasure,  WorkerVerb::kTry};
 
 WorkerFrame CopyOf(const WorkerFrame& frame) {
   WorkerFrame copy;
@@ -74,12 +74,15 @@ WorkerResponse FullResponse() {
   KeyDescription key;
   key.selector = {"key", "id"};
   key.type = "AES-256";
-  key.sensitive = key.unwrap = true;
+  key.sensitive = key.unwrap = key.verify = true;
+  key.belongs_to = "another";
   key.problem = "it can be read out";
   response.keys = {key};
   response.reference.key = key.selector;
   response.reference.mechanism = KeyMechanism::kGcmTokenIv;
   response.measurements = {{"C_Encrypt", 5, 6}, {"C_Decrypt", 7, 1ull << 60}};
+  response.trials = {{KeyMechanism::kAesKw, true, ""},
+                     {KeyMechanism::kRsaOaepSha1, false, "C_DecryptInit: CKR_ARGUMENTS_BAD (0x7)"}};
   response.bytes = "sealed";
   response.secret = SecretFromText("plaintext");
   return response;

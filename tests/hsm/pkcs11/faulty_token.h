@@ -1,4 +1,4 @@
-// SoftHSM2 behind p11fault, in this process.
+// A real module behind p11fault, in this process.
 #ifndef KEKD_TESTS_HSM_PKCS11_FAULTY_TOKEN_H_
 #define KEKD_TESTS_HSM_PKCS11_FAULTY_TOKEN_H_
 
@@ -13,8 +13,11 @@ namespace kekd::testing {
 // A token whose module makes faults on order.
 class FaultyToken : public TokenFixture {
  protected:
-  void SetUp() override;
+  // SoftHSM2's.
+  void SetUp() override { MakeFaulty("softhsm2"); }
   void TearDown() override;
+  // Of a script of tests/hsm/tokens.
+  void MakeFaulty(const std::string& script);
 
   // From now on: these lines of p11fault's control file.
   void Order(const std::string& lines);

@@ -47,7 +47,7 @@ WorkerResponse TokenFixture::Encrypt(const KeyReference& key, const std::string&
   WorkerRequest request;
   request.verb = WorkerVerb::kEncrypt;
   request.key = key;
-  request.associated_data = "data";
+  if (BindsAssociatedData(key.mechanism)) request.associated_data = "data";
   request.secret = SecretFromText(text);
   return Ask(std::move(request));
 }
@@ -57,7 +57,7 @@ WorkerResponse TokenFixture::Decrypt(const KeyReference& key, const std::string&
   WorkerRequest request;
   request.verb = WorkerVerb::kDecrypt;
   request.key = key;
-  request.associated_data = data;
+  if (BindsAssociatedData(key.mechanism)) request.associated_data = data;
   request.bytes = sealed;
   return Ask(std::move(request));
 }

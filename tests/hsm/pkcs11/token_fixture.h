@@ -31,7 +31,7 @@ class TokenFixture : public ::testing::Test {
   WorkerResponse Generate(const std::string& label, const std::string& id, bool modifiable = false);
   WorkerResponse Encrypt(const KeyReference& key, const std::string& text);
   WorkerResponse Decrypt(const KeyReference& key, const std::string& sealed,
-                         const std::string& data = "data");
+                         const std::string& data = "data");  // if the mechanism binds any
   WorkerResponse OfKey(WorkerVerb verb, const KeyReference& key);
   WorkerResponse Only(WorkerVerb verb) { return OfKey(verb, {}); }
 

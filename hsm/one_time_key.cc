@@ -1,0 +1,47 @@
+#include "hsm/one_time_key.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "keystore/aead.h"
+#include "keystore/ciphertext.h"
+
+namespace kekd {
+
+absl::StatusOr<std::string> OneTimeKey::Encrypt(const SecretBytes& plaintext,
+                                                ByteView associated_data,
+                                                absl::Time deadline) const {
+  SecretBytes one_time_key(kAes256KeyBytes);
+  KEKD_RETURN_IF_ERROR(random_.Fill(one_time_key.RevealMutable(SecretAccessToken())));
+  KEKD_ASSIGN_OR_RETURN(const std::string wrapped,
+                        wrapping_->Encrypt(one_time_key, ByteView(), deadline));
+  if (wrapped.empty() || wrapped.size() > Ciphertext::kMaxWrappedKeyBytes) {
+    return absl::InternalError(absl::StrCat("a wrapped key of ", wrapped.size(), " bytes"));
+  }
+  std::string sealed = WrappedKeyCiphertext::Header(wrapped);
+  const size_t around =
+      Ciphertext::kHeaderBytes + sealed.size() + NonceSize(algorithm()) + kAeadTagBytes;
+  if (around + plaintext.size() > Ciphertext::kMaxBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a plaintext of ", plaintext.size(), " bytes is too large: under this key, which wraps to ",
+        wrapped.size(), " bytes, it may have ", Ciphertext::kMaxBytes - around));
+  }
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead,
+                        CreateAead(Algorithm::kAes256Gcm, std::move(one_time_key), random_));
+  KEKD_ASSIGN_OR_RETURN(const std::string data, aead->Encrypt(plaintext, associated_data));
+  return absl::StrCat(sealed, data);
+}
+
+absl::StatusOr<SecretBytes> OneTimeKey::Decrypt(ByteView sealed, ByteView associated_data,
+                                                absl::Time deadline) const {
+  KEKD_ASSIGN_OR_RETURN(const WrappedKeyCiphertext parts, WrappedKeyCiphertext::Parse(sealed));
+  KEKD_ASSIGN_OR_RETURN(SecretBytes one_time_key,
+                        wrapping_->Decrypt(parts.wrapped_key, ByteView(), deadline));
+  if (one_time_key.size() != kAes256KeyBytes) {
+    return absl::InternalError("a one-time key of another size came out");
+  }
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead,
+                        CreateAead(Algorithm::kAes256Gcm, std::move(one_time_key), random_));
+  return aead->Decrypt(parts.sealed, associated_data);
+}
+
+}  // namespace kekd
