@@ -28,7 +28,7 @@ class FakeAdmin final : public admin::v1::Admin::Service {
                           admin::v1::Keyring* response) override {
     if (request->keyring() != "prod") return {grpc::StatusCode::NOT_FOUND, "no such keyring"};
     response->set_name("prod");
-    response->set_generation(41);
+    response->set_generation(generation);
     if (primary.number() != 0) *response->add_versions() = primary;
     return grpc::Status::OK;
   }
@@ -36,7 +36,10 @@ class FakeAdmin final : public admin::v1::Admin::Service {
   grpc::Status Apply(grpc::ServerContext*, const admin::v1::ApplyRequest* request,
                      admin::v1::ApplyResponse* response) override {
     requests.push_back(*request);
-    if (failures-- > 0) return {grpc::StatusCode::UNAVAILABLE, "the wire was cut"};
+    if (failures-- > 0) {
+      generation = after_failure;
+      return {grpc::StatusCode::UNAVAILABLE, "the wire was cut"};
+    }
     response->set_version(7);
     response->mutable_keyring()->set_name("prod");
     response->mutable_keyring()->set_generation(42);
@@ -48,6 +51,8 @@ class FakeAdmin final : public admin::v1::Admin::Service {
   }
 
   int failures = 0;
+  uint64_t generation = 41;
+  uint64_t after_failure = 41;
   admin::v1::KeyVersion primary;
   std::vector<admin::v1::ApplyRequest> requests;
 };
@@ -140,8 +145,18 @@ TEST_F(KeyCommandsTest, RepeatsABrokenChangeOnceWithTheSameRequestId) {
   EXPECT_EQ(admin_.requests[1].promote_version().number(), 7u);
 }
 
+TEST_F(KeyCommandsTest, SaysWhenAFailedChangeWasNotMade) {
+  admin_.failures = 2;
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  EXPECT_THAT(KeyCreate(command_.Context(), {.backend = "software"}),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       AllOf(HasSubstr("nothing was changed"), HasSubstr("the wire was cut"))));
+  EXPECT_EQ(admin_.requests.size(), 2u);
+}
+
 TEST_F(KeyCommandsTest, SaysWhenTheOutcomeOfAChangeIsUnknown) {
   admin_.failures = 2;
+  admin_.after_failure = 42;  // somebody's change was made
   const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
   EXPECT_THAT(KeyCreate(command_.Context(), {.backend = "software"}),
               StatusIs(absl::StatusCode::kUnavailable,
