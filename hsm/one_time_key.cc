@@ -2,10 +2,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "keystore/aead.h"
 #include "keystore/ciphertext.h"
+#include "keystore/digest.h"
 
 namespace kekd {
+namespace {
+
+constexpr absl::string_view kDataKey = "kekd/one-time-key/1";
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Aead>> OneTimeKey::DataKey(SecretBytes one_time_key) const {
+  if (!origin_.empty()) {
+    KEKD_ASSIGN_OR_RETURN(one_time_key,
+                          HkdfSha256(one_time_key, origin_.Reveal(SecretAccessToken()), kDataKey));
+  }
+  return CreateAead(Algorithm::kAes256Gcm, std::move(one_time_key), random_);
+}
 
 absl::StatusOr<std::string> OneTimeKey::Encrypt(const SecretBytes& plaintext,
                                                 ByteView associated_data,
@@ -25,8 +38,7 @@ absl::StatusOr<std::string> OneTimeKey::Encrypt(const SecretBytes& plaintext,
         "a plaintext of ", plaintext.size(), " bytes is too large: under this key, which wraps to ",
         wrapped.size(), " bytes, it may have ", Ciphertext::kMaxBytes - around));
   }
-  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead,
-                        CreateAead(Algorithm::kAes256Gcm, std::move(one_time_key), random_));
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead, DataKey(std::move(one_time_key)));
   KEKD_ASSIGN_OR_RETURN(const std::string data, aead->Encrypt(plaintext, associated_data));
   return absl::StrCat(sealed, data);
 }
@@ -39,8 +51,7 @@ absl::StatusOr<SecretBytes> OneTimeKey::Decrypt(ByteView sealed, ByteView associ
   if (one_time_key.size() != kAes256KeyBytes) {
     return absl::InternalError("a one-time key of another size came out");
   }
-  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead,
-                        CreateAead(Algorithm::kAes256Gcm, std::move(one_time_key), random_));
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead, DataKey(std::move(one_time_key)));
   return aead->Decrypt(parts.sealed, associated_data);
 }
 

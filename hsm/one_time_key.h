@@ -10,6 +10,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/random_source.h"
+#include "base/secret_bytes.h"
+#include "keystore/aead.h"
 #include "keystore/key_backend.h"
 
 namespace kekd {
@@ -17,14 +19,17 @@ namespace kekd {
 // OneTimeKey is a key that encrypts each plaintext under 32 new random bytes with AES-256-GCM, to
 // which the associated data is bound, and has another key wrap those:
 // Algorithm::kAes256GcmWrappedKey (docs/formats.md). A one-time key that was put in the place of
-// another opens nothing: its tag does not fit. Under an RSA key whoever knows its public half can
-// make a ciphertext, though none of what kekd has encrypted: docs/threat-model.md.
+// another opens nothing: its tag does not fit. Where whoever likes can wrap (an RSA key's public
+// half is all it takes) the data's key is HKDF-SHA-256 of the one-time key with the key's origin as
+// its salt, which nobody else knows: a ciphertext that opens was made by kekd.
 class OneTimeKey final : public BackendKey {
  public:
   // `wrapping` takes 32 bytes without associated data, and makes 1 to
-  // Ciphertext::kMaxWrappedKeyBytes bytes of them. `random` outlives the key.
-  OneTimeKey(std::shared_ptr<const BackendKey> wrapping, const RandomSource& random)
-      : wrapping_(std::move(wrapping)), random_(random) {}
+  // Ciphertext::kMaxWrappedKeyBytes bytes of them. `origin`: secret random bytes, the same for
+  // ever; empty where only the device can wrap. `random` outlives the key.
+  OneTimeKey(std::shared_ptr<const BackendKey> wrapping, SecretBytes origin,
+             const RandomSource& random)
+      : wrapping_(std::move(wrapping)), origin_(std::move(origin)), random_(random) {}
 
   Algorithm algorithm() const override { return Algorithm::kAes256GcmWrappedKey; }
   bool MayBlock() const override { return wrapping_->MayBlock(); }
@@ -38,7 +43,10 @@ class OneTimeKey final : public BackendKey {
   }
 
  private:
+  absl::StatusOr<std::unique_ptr<const Aead>> DataKey(SecretBytes one_time_key) const;
+
   const std::shared_ptr<const BackendKey> wrapping_;
+  const SecretBytes origin_;
   const RandomSource& random_;
 };
 

@@ -77,6 +77,11 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     if (!(reference->key == key.selector)) {
       return absl::InternalError("the HSM worker made a key of another name than it was to make");
     }
+    const absl::Status proven = AddOrigin(*reference, deadline);
+    if (!proven.ok()) {
+      TakeBack(config.token, key.selector);
+      return proven;
+    }
     return MaterialOf(*std::move(reference), spec);
   }
 
@@ -84,12 +89,22 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
                                                             const KeyMaterial& material,
                                                             absl::Time deadline) override {
     KEKD_ASSIGN_OR_RETURN(KeyReference reference, ReferenceOf(spec, material));
-    const bool wraps = !BindsAssociatedData(reference.mechanism);
-    auto key = std::make_shared<const Pkcs11Key>(tokens_, std::move(reference),
+    auto key = std::make_shared<const Pkcs11Key>(tokens_, reference,
                                                  absl::StrCat("key version ", spec.version));
     KEKD_RETURN_IF_ERROR(key->Find(deadline));
-    if (wraps) return std::make_shared<const OneTimeKey>(std::move(key), random_);
-    return key;
+    if (BindsAssociatedData(reference.mechanism)) return key;
+    SecretBytes origin;
+    if (IsRsa(reference.mechanism)) {
+      absl::StatusOr<SecretBytes> opened =
+          key->Decrypt(AsBytes(reference.origin), ByteView(), deadline);
+      if (absl::IsInvalidArgument(opened.status())) {
+        return absl::DataLossError(absl::StrCat("the token holds another key than that of version ",
+                                                spec.version, " of ", spec.ring.name));
+      }
+      KEKD_RETURN_IF_ERROR(opened.status());
+      origin = *std::move(opened);
+    }
+    return std::make_shared<const OneTimeKey>(std::move(key), std::move(origin), random_);
   }
 
   absl::Status DestroyKey(const KeySpec& spec, const KeyMaterial& material,
@@ -135,6 +150,7 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     KEKD_ASSIGN_OR_RETURN(
         KeyReference reference,
         first().Adopt({.selector = uri.key, .allow_extractable = allow_extractable}, earlier));
+    KEKD_RETURN_IF_ERROR(AddOrigin(reference, deadline));
     return MaterialOf(std::move(reference), spec);
   }
 
@@ -164,6 +180,16 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     token.token = is;
     return absl::NotFoundError(
         absl::StrCat("the URI names another token than the backend's, ", token.ToString()));
+  }
+
+  // See KeyReference::origin.
+  absl::Status AddOrigin(KeyReference& reference, absl::Time deadline) {
+    if (!IsRsa(reference.mechanism)) return absl::OkStatus();
+    SecretBytes origin(kOneTimeKeyBytes);
+    KEKD_RETURN_IF_ERROR(random_.Fill(origin.RevealMutable(SecretAccessToken())));
+    KEKD_ASSIGN_OR_RETURN(reference.origin,
+                          first().Encrypt(reference, origin, ByteView(), BeforeDeadline(deadline)));
+    return absl::OkStatus();
   }
 
   static KeyMaterial MaterialOf(KeyReference reference, const KeySpec& spec) {

@@ -43,6 +43,8 @@ absl::StatusOr<KeyReference> KeyReference::Parse(absl::string_view text) {
   std::pair<absl::string_view, absl::string_view> query =
       absl::StrSplit(parts.second, absl::MaxSplits("&x-kekd-for=", 1));
   reference.made_for = PercentDecoded(query.second);
+  query = absl::StrSplit(query.first, absl::MaxSplits("&x-kekd-origin=", 1));
+  if (!absl::WebSafeBase64Unescape(query.second, &reference.origin)) return damaged;
   query = absl::StrSplit(query.first, absl::MaxSplits("&x-kekd-public-key=", 1));
   if (!absl::WebSafeBase64Unescape(query.second, &reference.public_key)) return damaged;
   // One of the two names.
@@ -52,7 +54,8 @@ absl::StatusOr<KeyReference> KeyReference::Parse(absl::string_view text) {
   reference.mechanism_reason = PercentDecoded(query.second);
   for (uint8_t number = 1; number <= kLastKeyMechanism; ++number) {
     reference.mechanism = static_cast<KeyMechanism>(number);
-    if (IsRsa(reference.mechanism) == reference.public_key.empty()) continue;
+    const bool rsa = IsRsa(reference.mechanism);
+    if (rsa == reference.public_key.empty() || rsa == reference.origin.empty()) continue;
     // What differs in any way, in the order or in the spelling, was written by somebody else.
     if (reference.ToString() == text) return reference;
   }

@@ -49,7 +49,7 @@ absl::string_view ToString(KeyMechanism mechanism);
 //   pkcs11:token=prod;serial=0a1b;object=kekd-prod-3;id=%01%02…?x-kekd-iv=caller
 //   …?x-kekd-iv=token&x-kekd-iv-reason=CKR_MECHANISM_PARAM_INVALID&x-kekd-for=…
 //   …?x-kekd-wrap=aes-kw&x-kekd-wrap-reason=AES-GCM%3A%20CKR_MECHANISM_INVALID…&x-kekd-for=…
-//   …?x-kekd-wrap=rsa-oaep-sha256&x-kekd-wrap-reason=…&x-kekd-public-key=MIIB…&x-kekd-for=…
+//   …?x-kekd-wrap=rsa-oaep-sha256&x-kekd-wrap-reason=…&x-kekd-public-key=MIIB…&x-kekd-origin=…&x-kekd-for=…
 //
 // The model and the serial are written down; opening a key asks for the label of the token and for
 // CKA_ID and CKA_LABEL of the key, not for the serial: a clone of the token is as good, and the
@@ -62,6 +62,10 @@ struct KeyReference {
   // Of an RSA key, and only of one: its SubjectPublicKeyInfo (RFC 5280), DER. In the text as
   // base64url without padding.
   std::string public_key;
+  // Of an RSA key, and only of one: random bytes that kekd had it encrypt, which are mixed into
+  // every one-time key (one_time_key.h): who knows the public key alone makes no ciphertext of it.
+  // Written as the public key is. For kekd alone, not sent to the worker.
+  std::string origin;
   // Which version of which ring it is the key of: "<cluster id>/<ring UUID>/<version>". For kekd
   // alone, not sent to the worker.
   std::string made_for;
@@ -73,7 +77,7 @@ struct KeyReference {
   friend bool operator==(const KeyReference& a, const KeyReference& b) {
     return a.token == b.token && a.key == b.key && a.mechanism == b.mechanism &&
            a.mechanism_reason == b.mechanism_reason && a.public_key == b.public_key &&
-           a.made_for == b.made_for;
+           a.origin == b.origin && a.made_for == b.made_for;
   }
 };
 

@@ -97,6 +97,8 @@ std::string KeyReference::ToString() const {
   AppendUriAttribute(uri, '&', iv ? "x-kekd-iv-reason" : "x-kekd-wrap-reason", mechanism_reason);
   AppendUriAttribute(uri, '&', "x-kekd-public-key",
                      absl::WebSafeBase64Escape(absl::string_view(public_key)));
+  AppendUriAttribute(uri, '&', "x-kekd-origin",
+                     absl::WebSafeBase64Escape(absl::string_view(origin)));
   AppendUriAttribute(uri, '&', "x-kekd-for", made_for);
   return uri;
 }

@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "keystore/aead.h"
 #include "keystore/ciphertext.h"
+#include "keystore/digest.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
 
@@ -52,7 +53,7 @@ class OneTimeKeyTest : public ::testing::Test {
   static absl::Time Later() { return absl::InfiniteFuture(); }
 
   std::shared_ptr<const FakeWrappingKey> wrapping_ = std::make_shared<const FakeWrappingKey>(80);
-  OneTimeKey key_{wrapping_, RandomSource::System()};
+  OneTimeKey key_{wrapping_, SecretBytes(), RandomSource::System()};
 };
 
 TEST_F(OneTimeKeyTest, EncryptsUnderANewKeyEachTime) {
@@ -98,8 +99,36 @@ TEST_F(OneTimeKeyTest, RefusesWhatIsNotItsOwn) {
   refused(another.substr(0, 82) + sealed.substr(82), "aad");
 }
 
+// Who can wrap, as anybody can who knows an RSA key's public half, makes nothing that opens.
+TEST_F(OneTimeKeyTest, KnowsItsOwnByItsOrigin) {
+  const auto with = [&](char origin) {
+    return OneTimeKey(wrapping_, SecretFromText(std::string(32, origin)), RandomSource::System());
+  };
+  const SecretBytes seed = SecretFromText("seed");
+  const OneTimeKey key = with('o');
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::string sealed, key.Encrypt(seed, AsBytes("aad"), Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes opened,
+                            with('o').Decrypt(AsBytes(sealed), AsBytes("aad"), Later()));
+  EXPECT_EQ(RevealedText(opened), "seed");
+  // What follows the wrapped key is AES-256-GCM under HKDF of it and the origin.
+  KEKD_ASSERT_OK_AND_ASSIGN(const WrappedKeyCiphertext parts,
+                            WrappedKeyCiphertext::Parse(AsBytes(sealed)));
+  KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes data_key,
+                            HkdfSha256(SecretFromText(wrapping_->last()),
+                                       AsBytes(std::string(32, 'o')), "kekd/one-time-key/1"));
+  KEKD_EXPECT_OK(OpenAesGcm(data_key, parts.sealed, AsBytes("aad")));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::string forged, key_.Encrypt(seed, AsBytes("aad"), Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::string other,
+                            with('p').Encrypt(seed, AsBytes("aad"), Later()));
+  for (const std::string& each : {forged, other}) {
+    EXPECT_THAT(key.Decrypt(AsBytes(each), AsBytes("aad"), Later()),
+                StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+}
+
 TEST_F(OneTimeKeyTest, KeepsWithinWhatKubeApiserverTakes) {
-  const OneTimeKey large(std::make_shared<const FakeWrappingKey>(512), RandomSource::System());
+  const OneTimeKey large(std::make_shared<const FakeWrappingKey>(512), SecretBytes(),
+                         RandomSource::System());
   KEKD_ASSERT_OK_AND_ASSIGN(
       const std::string sealed,
       large.Encrypt(SecretFromText(std::string(476, 's')), AsBytes("aad"), Later()));
@@ -107,7 +136,8 @@ TEST_F(OneTimeKeyTest, KeepsWithinWhatKubeApiserverTakes) {
   EXPECT_THAT(large.Encrypt(SecretFromText(std::string(477, 's')), AsBytes("aad"), Later()),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("it may have 476")));
   KEKD_EXPECT_OK(key_.Encrypt(SecretFromText(std::string(512, 's')), AsBytes("aad"), Later()));
-  const OneTimeKey none(std::make_shared<const FakeWrappingKey>(513), RandomSource::System());
+  const OneTimeKey none(std::make_shared<const FakeWrappingKey>(513), SecretBytes(),
+                        RandomSource::System());
   EXPECT_THAT(none.Encrypt(SecretFromText("s"), AsBytes("aad"), Later()),
               StatusIs(absl::StatusCode::kInternal));
 }

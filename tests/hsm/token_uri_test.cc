@@ -167,17 +167,23 @@ TEST(KeyReferenceTest, WritesHowAKeyWrapsAnother) {
   for (const auto& [mechanism, text] : kNames) {
     reference.mechanism = mechanism;
     reference.public_key = IsRsa(mechanism) ? "\x30\xff\xfe\x3e" : "";
+    reference.origin = IsRsa(mechanism) ? "\xff\xff\xff" : "";
     EXPECT_THAT(reference.ToString(),
-                HasSubstr(absl::StrCat("?", text,
-                                       "AES-GCM%3A%20CKR_MECHANISM_INVALID%3B%20AES-KWP%3A%20not"
-                                       "%20listed",
-                                       IsRsa(mechanism) ? "&x-kekd-public-key=MP_-Pg" : "",
-                                       "&x-kekd-for=1")));
+                HasSubstr(absl::StrCat(
+                    "?", text,
+                    "AES-GCM%3A%20CKR_MECHANISM_INVALID%3B%20AES-KWP%3A%20not"
+                    "%20listed",
+                    IsRsa(mechanism) ? "&x-kekd-public-key=MP_-Pg&x-kekd-origin=____" : "",
+                    "&x-kekd-for=1")));
     KEKD_ASSERT_OK_AND_ASSIGN(const KeyReference again, KeyReference::Parse(reference.ToString()));
     EXPECT_EQ(again, reference);
-    // The key's public half, where it has one and nowhere else.
-    reference.public_key = IsRsa(mechanism) ? "" : "x";
-    EXPECT_THAT(KeyReference::Parse(reference.ToString()), StatusIs(absl::StatusCode::kDataLoss));
+    // The key's public half and its origin, where it has them and nowhere else.
+    for (std::string KeyReference::*const field :
+         {&KeyReference::public_key, &KeyReference::origin}) {
+      KeyReference wrong = reference;
+      wrong.*field = IsRsa(mechanism) ? "" : "x";
+      EXPECT_THAT(KeyReference::Parse(wrong.ToString()), StatusIs(absl::StatusCode::kDataLoss));
+    }
   }
 }
 
@@ -197,8 +203,12 @@ TEST(KeyReferenceTest, RefusesEveryOtherSpelling) {
         std::string("pkcs11:object=a?x-kekd-iv=aes-kw"),
         std::string("pkcs11:object=a?x-kekd-wrap=caller"),
         std::string("pkcs11:object=a?x-kekd-wrap=aes-kw&x-kekd-iv-reason=A"),
-        std::string("pkcs11:object=a?x-kekd-wrap=rsa-oaep-sha1&x-kekd-public-key=MP_-Pg=="),
-        std::string("pkcs11:object=a?x-kekd-wrap=rsa-oaep-sha1&x-kekd-public-key=MP_-Pj"),
+        std::string("pkcs11:object=a?x-kekd-wrap=rsa-oaep-sha1&x-kekd-public-key=MP_-Pg==&x-kekd-"
+                    "origin=____"),
+        std::string("pkcs11:object=a?x-kekd-wrap=rsa-oaep-sha1&x-kekd-public-key=MP_-Pj&x-kekd-"
+                    "origin=____"),
+        std::string(
+            "pkcs11:object=a?x-kekd-wrap=rsa-oaep-sha1&x-kekd-public-key=MP_-Pg&x-kekd-origin=_"),
         std::string("pkcs11:object=a?x-kekd-iv-reason=A&x-kekd-iv=token"),
         std::string("pkcs11:id=%0a?x-kekd-iv=caller"), std::string("pkcs11:id=a?x-kekd-iv=caller"),
         std::string("pkcs11:object=b;token=a?x-kekd-iv=caller")}) {

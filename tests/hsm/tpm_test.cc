@@ -3,11 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/time/clock.h"
+#include "hsm/one_time_key.h"
+#include "hsm/pkcs11_key.h"
 #include "hsm/pkcs11_key_backend.h"
+#include "hsm/token/key_reference.h"
 #include "hsm/token_client.h"
 #include "tests/hsm/tokens/test_token.h"
 #include "tests/support/secrets.h"
@@ -90,6 +95,18 @@ TEST_F(TpmTest, HasItsOneTimeKeysWrappedByRsa) {
   KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes opened,
                             key->Decrypt(AsBytes(sealed), AsBytes("aad"), Later()));
   EXPECT_EQ(RevealedText(opened), std::string(32, 's'));
+  // The public key is no secret, and alone makes nothing that opens.
+  KEKD_ASSERT_OK_AND_ASSIGN(const KeyReference reference,
+                            KeyReference::Parse(material.key_reference));
+  const OneTimeKey forger(std::make_shared<const Pkcs11Key>(
+                              std::make_shared<TokenGroup>(std::vector{client}), reference, "key"),
+                          SecretBytes(), RandomSource::System());
+  KEKD_ASSERT_OK_AND_ASSIGN(
+      const std::string forged,
+      forger.Encrypt(SecretFromText(std::string(32, 's')), AsBytes("aad"), Later()));
+  KEKD_EXPECT_OK(forger.Decrypt(AsBytes(forged), AsBytes("aad"), Later()));
+  EXPECT_THAT(key->Decrypt(AsBytes(forged), AsBytes("aad"), Later()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
   std::string altered = sealed;
   altered[100] = static_cast<char>(altered[100] ^ 1);
   EXPECT_THAT(key->Decrypt(AsBytes(altered), AsBytes("aad"), Later()),
