@@ -41,8 +41,13 @@ struct SealedKek {
 // A key that its device has unwrapped.
 class EnvelopeKey final : public BackendKey {
  public:
-  EnvelopeKey(std::shared_ptr<const BackendKey> key, std::shared_ptr<const BackendKey> wrapping)
-      : key_(std::move(key)), wrapping_(std::move(wrapping)) {}
+  EnvelopeKey(std::shared_ptr<const BackendKey> key, std::shared_ptr<const BackendKey> wrapping,
+              std::string sealed, std::string associated_data, const RandomSource& random)
+      : key_(std::move(key)),
+        wrapping_(std::move(wrapping)),
+        sealed_(std::move(sealed)),
+        associated_data_(std::move(associated_data)),
+        random_(random) {}
 
   Algorithm algorithm() const override { return key_->algorithm(); }
   bool MayBlock() const override { return false; }
@@ -54,14 +59,37 @@ class EnvelopeKey final : public BackendKey {
                                       absl::Time deadline) const override {
     return key_->Decrypt(sealed, associated_data, deadline);
   }
-  // Any of the places may have to unwrap it at the next start.
+  // Any of the places may have to unwrap it at the next start, which nobody has asked since it was
+  // opened.
   absl::Status ProveEverywhere(absl::Time deadline) const override {
+    KEKD_RETURN_IF_ERROR(ProveUnwrapped(deadline));
     return wrapping_->ProveEverywhere(deadline);
   }
 
  private:
+  absl::Status ProveUnwrapped(absl::Time deadline) const {
+    const absl::Status another = absl::FailedPreconditionError(
+        "what wraps the key on its device does not unwrap it any more");
+    absl::StatusOr<SecretBytes> kek =
+        wrapping_->Decrypt(AsBytes(sealed_), AsBytes(associated_data_), deadline);
+    if (absl::IsInvalidArgument(kek.status())) return another;
+    KEKD_RETURN_IF_ERROR(kek.status());
+    if (kek->size() != kAes256KeyBytes) return another;
+    KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendKey> again,
+                          CreateMemoryKey(key_->algorithm(), *std::move(kek), random_));
+    KEKD_ASSIGN_OR_RETURN(
+        const std::string proof,
+        again->Encrypt(SecretBytes(kAes256KeyBytes), AsBytes(associated_data_), deadline));
+    return key_->Decrypt(AsBytes(proof), AsBytes(associated_data_), deadline).ok()
+               ? absl::OkStatus()
+               : another;
+  }
+
   const std::shared_ptr<const BackendKey> key_;
   const std::shared_ptr<const BackendKey> wrapping_;  // has unwrapped it
+  const std::string sealed_;                          // what it has unwrapped
+  const std::string associated_data_;
+  const RandomSource& random_;
 };
 
 class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
@@ -219,14 +247,17 @@ class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
     KEKD_ASSIGN_OR_RETURN(
         const std::shared_ptr<const BackendKey> device_key,
         device_->OpenKey(spec, WrappingKey(material, sealed.algorithm), deadline));
-    absl::StatusOr<SecretBytes> kek = device_key->Decrypt(
-        sealed.sealed, AsBytes(AssociatedData(spec, sealed.algorithm)), deadline);
+    std::string associated_data = AssociatedData(spec, sealed.algorithm);
+    absl::StatusOr<SecretBytes> kek =
+        device_key->Decrypt(sealed.sealed, AsBytes(associated_data), deadline);
     if (absl::IsInvalidArgument(kek.status())) return NotOfThisVersion(spec);
     if (!kek.ok()) return kek.status();
     if (kek->size() != kAes256KeyBytes) return NotOfThisVersion(spec);
     KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const BackendKey> key,
                           CreateMemoryKey(material.algorithm, *std::move(kek), random_));
-    return std::make_shared<const EnvelopeKey>(std::move(key), device_key);
+    return std::make_shared<const EnvelopeKey>(std::move(key), device_key,
+                                               std::string(AsText(sealed.sealed)),
+                                               std::move(associated_data), random_);
   }
 
   const std::unique_ptr<KeyBackend> device_;

@@ -64,9 +64,11 @@ bool FitsFormat1(const Keyring::Parts& parts) {
          parts.former_ring_key.empty();
 }
 
-// What record format 2 has no room for: a reader of it does not know these types.
+// What record format 2 has no room for: a reader of it does not know these types, nor the
+// algorithm.
 bool FitsFormat2(const Keyring::Parts& parts) {
   for (const KeyVersion& version : parts.versions) {
+    if (version.material.algorithm == Algorithm::kAes256GcmWrappedKey) return false;
     for (const Wrap& wrap : version.material.wraps) {
       if (wrap.type == WrapType::kPkcs11) return false;
     }
@@ -225,6 +227,9 @@ absl::StatusOr<Keyring> Keyring::WithNewVersion(KeyVersion version) const {
   if (parts_.versions.size() >= kMaxVersions) {
     return absl::FailedPreconditionError(absl::StrCat(
         "keyring \"", parts_.identity.name, "\" is full: it has ", kMaxVersions, " key versions"));
+  }
+  if (version.material.algorithm == Algorithm::kAes256GcmWrappedKey) {
+    KEKD_RETURN_IF_ERROR(ExpectFormat(3, "a key that wraps one-time keys"));
   }
   version.state = KeyState::kPreActivation;
   version.creation_time = ToMillisecond(version.creation_time);

@@ -181,7 +181,7 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithCreatedLocked(const Key
                                                                        const CreateVersion& create,
                                                                        absl::Time deadline) {
   KEKD_ASSIGN_OR_RETURN(KeyBackend* const backend, options_.backends->Find(create.backend));
-  if (create.custody.value_or(backend->Describe().custody) != backend->Describe().custody) {
+  if (create.custody == Custody::kEnvelope && backend->envelope_maker() != nullptr) {
     // Before a key is made on a device for nothing.
     KEKD_RETURN_IF_ERROR(ring.ExpectFormat(3, "a key that its device wraps"));
   }

@@ -185,6 +185,14 @@ TEST_F(EnvelopeKeyBackendTest, IsProvedWhereverItsDeviceIsToUnwrapIt) {
   device_->QueueFailure(Call::kProveEverywhere, absl::FailedPreconditionError("token b lacks it"));
   EXPECT_THAT(key->ProveEverywhere(Never()), StatusIs(absl::StatusCode::kFailedPrecondition));
   KEKD_EXPECT_OK(key->ProveEverywhere(Never()));
+  // Not by what is in memory: the key on the device may be gone since, or be another.
+  device_->QueueFailure(Call::kDecrypt, absl::NotFoundError("the key is gone"));
+  EXPECT_THAT(key->ProveEverywhere(Never()), StatusIs(absl::StatusCode::kNotFound));
+  device_->QueueFailure(Call::kDecrypt, absl::InvalidArgumentError("does not authenticate"));
+  EXPECT_THAT(key->ProveEverywhere(Never()), StatusIs(absl::StatusCode::kFailedPrecondition));
+  device_->QueueWrongPlaintext();
+  EXPECT_THAT(key->ProveEverywhere(Never()), StatusIs(absl::StatusCode::kFailedPrecondition));
+  KEKD_EXPECT_OK(key->ProveEverywhere(Never()));
 }
 
 TEST_F(EnvelopeKeyBackendTest, LeavesTheDevicesOwnKeysToTheDevice) {

@@ -226,6 +226,17 @@ TEST_F(RingKeyWrapsTest, ARingOfFormat2HasNoKeysThatADeviceWraps) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("keyring upgrade")));
   EXPECT_EQ(device->CallCount(FakeKeyBackend::Call::kGenerateKey), 0);
   KEKD_ASSERT_OK(Apply(*writer, CreateVersion{"fake"}, 2));
+  // Nor does a reader of format 2 know what a key makes that wraps one-time keys.
+  const Keyring& before = writer->current()->Get()->keyring();
+  KeyVersion one_time = *before.Find(2);
+  one_time.number = 3;
+  one_time.material.algorithm = Algorithm::kAes256GcmWrappedKey;
+  EXPECT_THAT(before.WithNewVersion(one_time),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("keyring upgrade")));
+  Keyring::Parts smuggled = before.parts();
+  smuggled.versions.push_back(one_time);
+  EXPECT_THAT(Keyring::Create(std::move(smuggled)),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("format 2")));
   KEKD_ASSERT_OK(Apply(*writer, UpgradeFormat{}, 3));
   KEKD_ASSERT_OK(Apply(*writer, wrapped, 4));
   Keyring::Parts parts = writer->current()->Get()->keyring().parts();
