@@ -19,7 +19,7 @@ constexpr size_t kAppendedIvBytes = 16;
 // What a one-time key of 32 bytes is wrapped to (docs/formats.md).
 constexpr size_t kWrappedBytes = 40;
 constexpr size_t kPaddedWrappedBytes = 48;
-constexpr size_t kCbcHmacBytes = 16 + 32 + 32;
+constexpr size_t kCbcHmacBytes = 16 + 48 + 32;
 constexpr size_t kLeastRsaBytes = 256;
 constexpr size_t kMostRsaBytes = 512;
 // How often a worker that is replaced under a call is followed.

@@ -153,23 +153,26 @@ absl::StatusOr<Canary> Attachment::SealCanary(const SealingKey& key,
   return Canary{std::move(sealed), key.mechanism};
 }
 
-// Errors as Open's, which do not say whether it is the token or the key.
-absl::Status Attachment::TryCanary(const FoundKey& found, SessionPool::Lease& lease) const {
+// Whether it opens to what it was. Errors as Open's, which do not say whether it is the token or
+// the key.
+absl::StatusOr<bool> Attachment::TryCanary(const FoundKey& found, SessionPool::Lease& lease) const {
   SealingKey key = found.key();
   key.mechanism = found.canary.mechanism;
   KEKD_ASSIGN_OR_RETURN(
       const SecretBytes opened,
       Open(module_, lease.session(), key, AsBytes(found.canary.sealed), CanaryData(key.mechanism)));
-  if (!SecretBytes::ConstantTimeEquals(opened, CanaryText(key.mechanism))) {
-    return absl::UnavailableError("the token opened a canary to something else");
-  }
-  return absl::OkStatus();
+  return SecretBytes::ConstantTimeEquals(opened, CanaryText(key.mechanism));
 }
 
 absl::Status Attachment::OpenCanary(const FoundKey& found, SessionPool::Lease& lease) const {
   KEKD_RETURN_IF_ERROR(lease.Renew());
-  absl::Status opened = TryCanary(found, lease);
-  if (opened.ok() || absl::IsUnavailable(opened) || !CkRvOf(opened).has_value()) return opened;
+  const absl::StatusOr<bool> same = TryCanary(found, lease);
+  if (same.ok()) {
+    return *same ? absl::OkStatus()
+                 : absl::UnavailableError("the token opened a canary to something else");
+  }
+  const absl::Status& opened = same.status();
+  if (absl::IsUnavailable(opened) || !CkRvOf(opened).has_value()) return opened;
   return CkRvError(CKR_GENERAL_ERROR, "C_Decrypt",
                    absl::StrCat("a canary does not open: ", opened.message()));
 }
@@ -183,9 +186,10 @@ absl::Status Attachment::CheckSame(const KeyReference& key, const FoundKey& foun
   KEKD_ASSIGN_OR_RETURN(fresh.canary, SealCanary(found.token_key, lease));
   KEKD_RETURN_IF_ERROR(OpenCanary(fresh, lease));
   KEKD_RETURN_IF_ERROR(lease.Renew());
-  absl::Status opened = TryCanary(found, lease);
-  const std::optional<CkRv> rv = CkRvOf(opened);
-  if (opened.ok() || !rv.has_value() || !IsAmbiguousOnDecrypt(*rv)) return opened;
+  const absl::StatusOr<bool> same = TryCanary(found, lease);
+  if (same.ok() && *same) return absl::OkStatus();
+  const std::optional<CkRv> rv = CkRvOf(same.status());
+  if (!same.ok() && (!rv.has_value() || !IsAmbiguousOnDecrypt(*rv))) return same.status();
   return absl::FailedPreconditionError(absl::StrCat(
       "the token has another key of this name than before: ", DescribeSelector(key.key)));
 }

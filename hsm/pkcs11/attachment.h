@@ -73,7 +73,7 @@ class Attachment final {
     return {key.key.label, key.key.id, key.mechanism, key.public_key};
   }
   absl::StatusOr<Canary> SealCanary(const SealingKey& key, SessionPool::Lease& lease) const;
-  absl::Status TryCanary(const FoundKey& found, SessionPool::Lease& lease) const;
+  absl::StatusOr<bool> TryCanary(const FoundKey& found, SessionPool::Lease& lease) const;
   absl::Status CheckSame(const KeyReference& key, const FoundKey& found,
                          SessionPool::Lease& lease) const;
   SealingKey Copy(const SealingKey& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(find_mu_);

@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <array>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +14,12 @@ namespace kekd {
 namespace {
 
 constexpr size_t kMacBytes = 32;
-constexpr size_t kMacAt = kCbcIvBytes + kOneTimeKeyBytes;
+// What follows the one-time key under AES-CBC. The MAC speaks for the HMAC key alone; another AES
+// key shows by this block.
+constexpr absl::string_view kCheck = "kekd/cbc-check/1";
+constexpr size_t kPlaintextBytes = kOneTimeKeyBytes + kCheck.size();
+static_assert(kPlaintextBytes % 16 == 0);
+constexpr size_t kMacAt = kCbcIvBytes + kPlaintextBytes;
 using Mac = std::array<uint8_t, kMacBytes>;
 
 // Cryptoki's pointers are never const, its functions do not write through these.
@@ -44,13 +50,17 @@ absl::StatusOr<std::string> CbcHmacSeal(const Module& module, CK_SESSION_HANDLE 
   KEKD_RETURN_IF_ERROR(random.FillNonce(bytes.first(kCbcIvBytes)));
   CK_MECHANISM with = {CKM_AES_CBC, bytes.data(), kCbcIvBytes};
   KEKD_RETURN_IF_ERROR(CheckRv(module->C_EncryptInit(session, &with, key), "C_EncryptInit"));
-  const ByteView input = plaintext.Reveal(SecretAccessToken());
-  CK_ULONG size = kOneTimeKeyBytes;
-  KEKD_RETURN_IF_ERROR(CheckRv(module->C_Encrypt(session, Unconst(input.data()), input.size(),
-                                                 bytes.data() + kCbcIvBytes, &size),
-                               "C_Encrypt"));
-  if (size != kOneTimeKeyBytes) {
-    return absl::UnavailableError(absl::StrCat("C_Encrypt gave ", size, " bytes instead of 32"));
+  const ByteView one_time_key = plaintext.Reveal(SecretAccessToken());
+  SecretBytes checked(kPlaintextBytes);
+  const absl::Span<uint8_t> input = checked.RevealMutable(SecretAccessToken());
+  std::copy_n(one_time_key.begin(), kOneTimeKeyBytes, input.begin());
+  std::copy(kCheck.begin(), kCheck.end(), input.begin() + kOneTimeKeyBytes);
+  CK_ULONG size = kPlaintextBytes;
+  KEKD_RETURN_IF_ERROR(CheckRv(
+      module->C_Encrypt(session, input.data(), input.size(), bytes.data() + kCbcIvBytes, &size),
+      "C_Encrypt"));
+  if (size != kPlaintextBytes) {
+    return absl::UnavailableError(absl::StrCat("C_Encrypt gave ", size, " bytes instead of 48"));
   }
   KEKD_ASSIGN_OR_RETURN(const Mac mac, MacOf(module, session, mac_key, AsBytes(sealed)));
   sealed.append(mac.begin(), mac.end());
@@ -71,16 +81,21 @@ absl::StatusOr<SecretBytes> CbcHmacOpen(const Module& module, CK_SESSION_HANDLE 
   std::copy_n(sealed.begin(), kCbcIvBytes, iv.begin());
   CK_MECHANISM with = {CKM_AES_CBC, iv.data(), iv.size()};
   KEKD_RETURN_IF_ERROR(CheckRv(module->C_DecryptInit(session, &with, key), "C_DecryptInit"));
-  SecretBytes plaintext(kOneTimeKeyBytes);
+  SecretBytes plaintext(kPlaintextBytes);
   CK_ULONG size = plaintext.size();
-  const ByteView input = sealed.subspan(kCbcIvBytes, kOneTimeKeyBytes);
+  const ByteView input = sealed.subspan(kCbcIvBytes, kPlaintextBytes);
   KEKD_RETURN_IF_ERROR(
       CheckRv(module->C_Decrypt(session, Unconst(input.data()), input.size(),
                                 plaintext.RevealMutable(SecretAccessToken()).data(), &size),
               "C_Decrypt"));
-  if (size != kOneTimeKeyBytes) {
-    return absl::UnavailableError(absl::StrCat("C_Decrypt gave ", size, " bytes instead of 32"));
+  if (size != kPlaintextBytes) {
+    return absl::UnavailableError(absl::StrCat("C_Decrypt gave ", size, " bytes instead of 48"));
   }
+  if (CRYPTO_memcmp(plaintext.Reveal(SecretAccessToken()).data() + kOneTimeKeyBytes, kCheck.data(),
+                    kCheck.size()) != 0) {
+    return CkRvError(CKR_ENCRYPTED_DATA_INVALID, "C_Decrypt", "it is of another AES key");
+  }
+  plaintext.Truncate(kOneTimeKeyBytes);
   return plaintext;
 }
 

@@ -47,7 +47,7 @@ constexpr Hidden kHidden[] = {
     {"SoftHsm2ListedInVain", "softhsm2", "CKM_AES_GCM in C_EncryptInit C_DecryptInit",
      KeyMechanism::kAesKw, 40, "AES-GCM: CKR_MECHANISM_INVALID; AES-KWP: not listed"},
     {"SoftHsm2Cbc", "softhsm2", "CKM_AES_GCM CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD",
-     KeyMechanism::kAesCbcHmac, 80,
+     KeyMechanism::kAesCbcHmac, 96,
      "AES-GCM: not listed; AES-KWP: not listed; AES-KW: not listed; AES-KW-PAD: not listed",
      "AES-256", 2, "C_Sign"},
     {"SoftHsm2Rsa", "softhsm2", "CKM_AES_GCM CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD CKM_AES_CBC",
@@ -61,7 +61,7 @@ constexpr Hidden kHidden[] = {
     {"NssKw", "nss", "CKM_AES_GCM 0x210b", KeyMechanism::kAesKw, 40,
      "AES-GCM: not listed; AES-KWP: not listed"},
     {"NssCbc", "nss", "CKM_AES_GCM 0x210b CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD",
-     KeyMechanism::kAesCbcHmac, 80,
+     KeyMechanism::kAesCbcHmac, 96,
      "AES-GCM: not listed; AES-KWP: not listed; AES-KW: not listed; AES-KW-PAD: not listed",
      "AES-256", 2, "C_Sign"},
     {"NssRsa", "nss", "CKM_AES_GCM 0x210b CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD CKM_AES_CBC",
@@ -245,6 +245,31 @@ TEST_P(MechanismTest, TellsAnotherKeyOfTheSameName) {
   EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another key")));
   EXPECT_THAT(Encrypt(key, kOneTimeKey).status,
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another key")));
+}
+
+// An HMAC key that is the same proves nothing of the AES key beside it.
+TEST_P(MechanismTest, TellsAnotherCipherKeyBesideTheSameHmacKey) {
+  if (GetParam().mechanism != KeyMechanism::kAesCbcHmac) GTEST_SKIP() << "it has one key";
+  const KeyReference key = Made("1");
+  const std::string sealed = Encrypt(key, kOneTimeKey).bytes;
+  std::unique_ptr<Token> other =
+      std::make_unique<Token>(config_, FileSystem::System(), RandomSource::System());
+  std::swap(token_, other);
+  KeyReference cipher_alone = key;
+  cipher_alone.mechanism = KeyMechanism::kGcmCallerIv;
+  ASSERT_THAT(OfKey(WorkerVerb::kDestroy, cipher_alone).status, IsOk());
+  Order("");  // nothing hidden: one AES key is made
+  ASSERT_THAT(Generate("kek-1", "1").status, IsOk());
+  Hide("");
+  ASSERT_EQ(Only(WorkerVerb::kList).keys.size(), 2u);
+  std::swap(token_, other);
+  EXPECT_THAT(Decrypt(key, sealed).status,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another key")));
+  EXPECT_THAT(Encrypt(key, kOneTimeKey).status,
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("another key")));
+  Begin();  // one that has not known the first
+  EXPECT_THAT(Decrypt(key, sealed).status,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("does not authenticate")));
 }
 
 INSTANTIATE_TEST_SUITE_P(Masked, MechanismTest, ::testing::ValuesIn(kHidden),
