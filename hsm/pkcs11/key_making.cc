@@ -44,7 +44,7 @@ CK_RV MakeWithout(const std::vector<CK_ATTRIBUTE>& needed, const std::vector<CK_
         rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_VALUE_INVALID ||
         rv == CKR_TEMPLATE_INCONSISTENT ||
         // NSS 3.87 of a token key with CKA_COPYABLE, which its database can't keep.
-        (rv == CKR_GENERAL_ERROR && left_out == 0);
+        (rv == CKR_GENERAL_ERROR && left_out == 0 && wanted.back().type == CKA_COPYABLE);
     if (!unknown || left_out == wanted.size()) return rv;
   }
 }
@@ -158,7 +158,8 @@ absl::StatusOr<SealingKey> MakeKey(const Module& module, CK_SESSION_HANDLE sessi
       const absl::StatusOr<CK_OBJECT_HANDLE> pair =
           MakeRsaPair(module, session, bits, key, lifetime);
       if (!pair.ok()) {
-        if (VerdictOn(pair.status()) == Verdict::kTransient) return pair.status();
+        // What is unclear may have made a pair, and says nothing of the size.
+        if (VerdictOn(pair.status()) != Verdict::kCannot) return pair.status();
         failed.Update(pair.status());
         continue;
       }
@@ -177,37 +178,45 @@ absl::StatusOr<SealingKey> MakeKey(const Module& module, CK_SESSION_HANDLE sessi
 
 absl::StatusOr<size_t> DestroyKeyObjects(const Module& module, CK_SESSION_HANDLE session,
                                          KeyKind kind, const KeySelector& key) {
-  struct Part {
+  // A part of a key, of which there may be one object: what names and types it can have.
+  struct Query {
     CK_OBJECT_CLASS object_class;
     CK_KEY_TYPE type;
     KeySelector name;
   };
+  using Part = std::vector<Query>;
   std::vector<Part> parts;
   if (kind == KeyKind::kRsa) {
-    parts = {{CKO_PUBLIC_KEY, CKK_RSA, key}, {CKO_PRIVATE_KEY, CKK_RSA, key}};
+    parts = {{{CKO_PUBLIC_KEY, CKK_RSA, key}}, {{CKO_PRIVATE_KEY, CKK_RSA, key}}};
   } else {
     if (kind == KeyKind::kCipherAndMac) {
+      Part& mac = parts.emplace_back();
       for (const KeySelector& name : MacNames(key)) {
-        for (const CK_KEY_TYPE type : kMacKeyTypes) parts.push_back({CKO_SECRET_KEY, type, name});
+        for (const CK_KEY_TYPE type : kMacKeyTypes) mac.push_back({CKO_SECRET_KEY, type, name});
       }
     }
-    parts.push_back({CKO_SECRET_KEY, CKK_AES, key});
+    parts.push_back({{CKO_SECRET_KEY, CKK_AES, key}});
   }
-  size_t count = 0;
+  // All is found before anything is destroyed.
+  std::vector<CK_OBJECT_HANDLE> objects;
   for (const Part& part : parts) {
-    KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> found,
-                          FindKeyObjects(module, session, part.object_class, part.type, part.name));
-    if (found.size() > 1) {
-      return absl::FailedPreconditionError(absl::StrCat("nothing is destroyed: the token has ",
-                                                        found.size(), " keys ",
-                                                        DescribeSelector(part.name)));
+    const size_t before = objects.size();
+    for (const Query& query : part) {
+      KEKD_ASSIGN_OR_RETURN(
+          const std::vector<CK_OBJECT_HANDLE> found,
+          FindKeyObjects(module, session, query.object_class, query.type, query.name));
+      objects.insert(objects.end(), found.begin(), found.end());
     }
-    for (const CK_OBJECT_HANDLE object : found) {
-      KEKD_RETURN_IF_ERROR(CheckRv(module->C_DestroyObject(session, object), "C_DestroyObject"));
-      ++count;
+    if (objects.size() - before > 1) {
+      return absl::FailedPreconditionError(absl::StrCat("nothing is destroyed: the token has ",
+                                                        objects.size() - before, " keys ",
+                                                        DescribeSelector(part.front().name)));
     }
   }
-  return count;
+  for (const CK_OBJECT_HANDLE object : objects) {
+    KEKD_RETURN_IF_ERROR(CheckRv(module->C_DestroyObject(session, object), "C_DestroyObject"));
+  }
+  return objects.size();
 }
 
 }  // namespace kekd
