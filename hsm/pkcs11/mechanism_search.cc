@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kTries = 2;
 constexpr size_t kMaxProblemBytes = 100;
+// Ten times what the standard has: a module that tells of more is broken.
+constexpr CK_ULONG kMostMechanisms = 4096;
 
 KeyMechanism Number(size_t number) { return static_cast<KeyMechanism>(number); }
 
@@ -73,6 +75,10 @@ absl::StatusOr<std::vector<CK_MECHANISM_TYPE>> ListMechanisms(const Module& modu
   CK_ULONG count = 0;
   KEKD_RETURN_IF_ERROR(
       CheckRv(module->C_GetMechanismList(slot, nullptr, &count), "C_GetMechanismList"));
+  if (count > kMostMechanisms) {
+    return absl::UnavailableError(
+        absl::StrCat("C_GetMechanismList tells of ", count, " mechanisms"));
+  }
   std::vector<CK_MECHANISM_TYPE> listed(count);
   KEKD_RETURN_IF_ERROR(
       CheckRv(module->C_GetMechanismList(slot, listed.data(), &count), "C_GetMechanismList"));
@@ -176,8 +182,15 @@ absl::StatusOr<FoundMechanism> MechanismSearch::Find(absl::Span<const KeyKind> k
   KEKD_ASSIGN_OR_RETURN(bool works, Pass(kinds, keys, found));
   if (works && IsUnclear(found.key.mechanism)) {
     // The token works: what it said "general error" to is to be heard once more.
-    KEKD_RETURN_IF_ERROR(keys.take_away(KindOf(found.key.mechanism)));
+    const KeyMechanism first = found.key.mechanism;
+    KEKD_RETURN_IF_ERROR(keys.take_away(KindOf(first)));
     KEKD_ASSIGN_OR_RETURN(works, Pass(kinds, keys, found));
+    if (!works || found.key.mechanism > first) {
+      // It can do better than what it did this time.
+      if (works) KEKD_RETURN_IF_ERROR(keys.take_away(KindOf(found.key.mechanism)));
+      return absl::UnavailableError(
+          absl::StrCat(ToString(first), " works on the token and then does not"));
+    }
   }
   if (works) {
     found.reason = Reason(found.key.mechanism);
