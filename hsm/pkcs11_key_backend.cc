@@ -70,10 +70,11 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     KEKD_RETURN_IF_ERROR(random_.Fill(AsWritableBytes(key.selector.id)));
     key.modifiable = config.session_copy;
     absl::StatusOr<KeyReference> reference = first().Generate(key, BeforeDeadline(deadline));
-    if (absl::IsUnavailable(reference.status()) || absl::IsDeadlineExceeded(reference.status())) {
+    if (!reference.ok()) {
+      // Whatever it was: a key may have been made before it.
       TakeBack(config.token, key.selector);
+      return reference.status();
     }
-    KEKD_RETURN_IF_ERROR(reference.status());
     if (!(reference->key == key.selector)) {
       return absl::InternalError("the HSM worker made a key of another name than it was to make");
     }
@@ -208,11 +209,12 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     reference.token = token;
     reference.key = key;
     absl::Status destroyed;
+    const absl::Time until = absl::Now() + kTakeBackTimeout;
     // Of whichever kind it was: the first is any AES key, and an HMAC key with it.
     for (const KeyMechanism mechanism : {KeyMechanism::kAesCbcHmac, KeyMechanism::kRsaOaepSha256}) {
       reference.mechanism = mechanism;
       if (IsRsa(mechanism)) reference.public_key = "any";
-      destroyed.Update(first().Destroy(reference, absl::Now() + kTakeBackTimeout));
+      destroyed.Update(first().Destroy(reference, until));
     }
     if (destroyed.ok()) return;
     LogWarning(

@@ -13,7 +13,8 @@
 // "child" starts a process and names it in that folder, as the file "child-<pid>".
 //
 // Of a key to be made, "-<version>" is taken off the label before. A key whose label begins with
-// "misnamed" is made with another id. A worker that finds a file "other-keys" in that folder when
+// "misnamed" is made with another id; one whose label begins with "spoilt" is refused when it is
+// made. A worker that finds a file "other-keys" in that folder when
 // it starts has other keys than those that did not: they do not decrypt each other's ciphertexts.
 // What is destroyed is written into the folder as "destroyed-<label>", unless nobody waits for it.
 //
@@ -180,6 +181,10 @@ WorkerResponse Behave(WorkerRequest& request) {
     if (absl::StartsWith(request.new_key.selector.label, "misnamed")) {
       response.reference.key.id = "another";
     }
+  }
+  if (request.verb == WorkerVerb::kGenerate &&
+      absl::StartsWith(request.new_key.selector.label, "spoilt")) {
+    response.status = absl::FailedPreconditionError("the token spoilt the key");
   }
   if (request.verb == WorkerVerb::kDestroy && request.timeout > absl::ZeroDuration())
     Touch(absl::StrCat("destroyed-", request.key.key.label));

@@ -119,6 +119,12 @@ TEST_F(Pkcs11KeyBackendTest, TakesBackWhatItMayHaveMadeAfterItsDeadline) {
   EXPECT_EQ(::access((token_.folder() + "/destroyed-late-3").c_str(), F_OK), 0);
 }
 
+TEST_F(Pkcs11KeyBackendTest, TakesBackWhatATokenMadeAndThenRefused) {
+  EXPECT_THAT(Backend("spoilt")->GenerateKey(SpecOf(3), FakeToken::Later()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("spoilt the key")));
+  EXPECT_EQ(::access((token_.folder() + "/destroyed-spoilt-3").c_str(), F_OK), 0);
+}
+
 TEST_F(Pkcs11KeyBackendTest, TakesNoKeyOfAnotherNameThanItAskedFor) {
   EXPECT_THAT(Backend("misnamed")->GenerateKey(SpecOf(3), FakeToken::Later()),
               StatusIs(absl::StatusCode::kInternal));
