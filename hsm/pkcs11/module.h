@@ -28,7 +28,8 @@ struct TokenInfo {
 class Module final {
  public:
   // Loads it (dlopen, C_GetFunctionList) and does not yet initialise it. FailedPrecondition with
-  // the loader's reason if that fails, or if it lacks a function that we call.
+  // the loader's reason if that fails, or if it lacks a function that every token needs. Those that
+  // only some mechanisms call return CKR_FUNCTION_NOT_SUPPORTED if the module has them not.
   static absl::StatusOr<std::unique_ptr<Module>> Load(const std::string& path,
                                                       std::string init_arguments);
   Module(const Module&) = delete;
@@ -39,8 +40,8 @@ class Module final {
   // C_Finalize; that it is not initialised is fine.
   absl::Status Finalise();
 
-  const CK_FUNCTION_LIST& functions() const { return *functions_; }
-  const CK_FUNCTION_LIST* operator->() const { return functions_; }
+  const CK_FUNCTION_LIST& functions() const { return functions_; }
+  const CK_FUNCTION_LIST* operator->() const { return &functions_; }
 
   // The message functions of PKCS#11 3.0; null if the module has them not.
   const FunctionList3* messages() const { return messages_; }
@@ -55,11 +56,11 @@ class Module final {
   std::string CryptokiVersion() const;
 
  private:
-  Module(const CK_FUNCTION_LIST* functions, const FunctionList3* messages,
+  Module(const CK_FUNCTION_LIST& functions, const FunctionList3* messages,
          std::string init_arguments)
       : functions_(functions), messages_(messages), init_arguments_(std::move(init_arguments)) {}
 
-  const CK_FUNCTION_LIST* const functions_;
+  const CK_FUNCTION_LIST functions_;
   const FunctionList3* const messages_;
   std::string init_arguments_;
 };
