@@ -22,6 +22,9 @@ constexpr CK_KEY_TYPE kCkkSha256Hmac = kMacKeyTypes[1];
 constexpr absl::string_view kMacSuffix = "-mac";
 constexpr unsigned char kUsualExponent[] = {1, 0, 1};
 constexpr char kRsaType[] = "RSA-";
+constexpr char kMacType[] = "HMAC";
+constexpr char kGenericType[] = "generic secret";
+constexpr size_t kLeastMacBits = 256;
 constexpr size_t kMaxTextBytes = 1024;  // of CKA_LABEL and CKA_ID
 CK_BBOOL kTrue = CK_TRUE;
 CK_BBOOL kFalse = CK_FALSE;
@@ -53,8 +56,9 @@ class FindObjectsScope final {
 std::string TypeName(CK_ULONG type, CK_ULONG bytes) {
   const bool sized = bytes != CK_UNAVAILABLE_INFORMATION;
   if (type == CKK_AES) return sized ? absl::StrCat("AES-", 8 * bytes) : "AES";
-  if (type == CKK_GENERIC_SECRET) return "generic secret";
-  if (type == kCkkSha256Hmac) return "HMAC";
+  const std::string size = sized ? absl::StrCat("-", 8 * bytes) : "";
+  if (type == CKK_GENERIC_SECRET) return absl::StrCat(kGenericType, size);
+  if (type == kCkkSha256Hmac) return absl::StrCat(kMacType, size);
   if (type == CKK_DES3) return "DES3";
   if (type == CKK_RSA) return "RSA";
   if (type == CKK_EC) return "EC";
@@ -64,7 +68,17 @@ std::string TypeName(CK_ULONG type, CK_ULONG bytes) {
 bool IsRsaKey(const KeyDescription& key) { return absl::StartsWith(key.type, "RSA"); }
 
 bool IsMacType(const KeyDescription& key) {
-  return key.type == "HMAC" || key.type == "generic secret";
+  return absl::StartsWith(key.type, kMacType) || absl::StartsWith(key.type, kGenericType);
+}
+
+// Of an HMAC key; nothing if the token does not tell.
+std::optional<size_t> MacBits(const KeyDescription& key) {
+  size_t bits = 0;
+  const size_t at = key.type.rfind('-');
+  if (at == std::string::npos || !absl::SimpleAtoi(key.type.substr(at + 1), &bits)) {
+    return std::nullopt;
+  }
+  return bits;
 }
 
 // What it is for; for one that is for nothing of ours, what it is nearest to.
@@ -114,6 +128,11 @@ std::vector<std::string> CommonProblems(const KeyDescription& key, KeyKind kind)
 std::vector<std::string> MacProblems(const KeyDescription& key) {
   std::vector<std::string> problems;
   if (!IsMacType(key)) problems.push_back(absl::StrCat("it is no HMAC key: ", key.type));
+  if (const std::optional<size_t> bits = MacBits(key);
+      bits.value_or(kLeastMacBits) < kLeastMacBits) {
+    problems.push_back(
+        absl::StrCat("it has ", *bits, " bits; an HMAC key has ", kLeastMacBits, " or more"));
+  }
   if (!key.token) problems.push_back("it is no token object (CKA_TOKEN)");
   if (!key.sign) problems.push_back("it may not sign (CKA_SIGN)");
   if (key.encrypt || key.decrypt || key.wrap || key.unwrap) {
@@ -381,6 +400,9 @@ absl::Status CheckNewKey(const KeyDescription& made, KeyKind kind, const NewKey&
 
 absl::Status CheckNewMacKey(const KeyDescription& made, const NewKey& asked) {
   std::vector<std::string> problems = MacProblems(made);
+  if (MacBits(made).value_or(kLeastMacBits) > kLeastMacBits) {
+    problems.push_back(absl::StrCat("it is no key of ", kLeastMacBits, " bits: ", made.type));
+  }
   AddSecrecyProblems(made, problems);
   if (!made.is_private) problems.push_back("it can be used without a login (CKA_PRIVATE is false)");
   if (!(made.selector == MacNames(asked.selector).front())) {

@@ -82,7 +82,7 @@ struct TokenDescription {
 // One secret or private key on the token.
 struct KeyDescription {
   KeySelector selector;
-  std::string type;  // "AES-256", "RSA-3072", "HMAC", …
+  std::string type;  // "AES-256", "RSA-3072", "HMAC-256", …
   bool token = false, is_private = false, sensitive = false, always_sensitive = false,
        extractable = false, never_extractable = false, modifiable = false, local = false,
        encrypt = false, decrypt = false, wrap = false, unwrap = false, sign = false, verify = false;
