@@ -56,23 +56,29 @@ class TemporaryObject final {
 };
 
 // A secret that can be read, for C_CreateObject and C_UnwrapKey: as a secret of no kind, or as an
-// AES key where a token knows no others. `make` gets the attributes that both need.
+// AES key where a token knows no others; private (CKA_PRIVATE) wherever it can be. `make` gets the
+// attributes that both need.
 using MakeObject = absl::FunctionRef<CK_RV(std::vector<CK_ATTRIBUTE>, CK_OBJECT_HANDLE*)>;
 absl::StatusOr<CK_OBJECT_HANDLE> MakeReadable(absl::string_view function, MakeObject make) {
   CK_ULONG secret_key = CKO_SECRET_KEY;
   CK_RV rv = CKR_OK;
-  for (CK_ULONG type : {CK_ULONG{CKK_GENERIC_SECRET}, CK_ULONG{CKK_AES}}) {
-    CK_OBJECT_HANDLE object = 0;
-    rv = make({{CKA_CLASS, &secret_key, sizeof(secret_key)},
-               {CKA_KEY_TYPE, &type, sizeof(type)},
-               {CKA_TOKEN, &kFalse, sizeof(kFalse)},
-               {CKA_SENSITIVE, &kFalse, sizeof(kFalse)},
-               {CKA_EXTRACTABLE, &kTrue, sizeof(kTrue)}},
-              &object);
-    if (rv == CKR_OK) return object;
-    if (rv != CKR_ATTRIBUTE_VALUE_INVALID && rv != CKR_TEMPLATE_INCONSISTENT &&
-        rv != CKR_TEMPLATE_INCOMPLETE && rv != CKR_ATTRIBUTE_TYPE_INVALID) {
-      break;
+  for (const bool hidden : {true, false}) {
+    for (CK_ULONG type : {CK_ULONG{CKK_GENERIC_SECRET}, CK_ULONG{CKK_AES}}) {
+      std::vector<CK_ATTRIBUTE> attributes = {{CKA_CLASS, &secret_key, sizeof(secret_key)},
+                                              {CKA_KEY_TYPE, &type, sizeof(type)},
+                                              {CKA_TOKEN, &kFalse, sizeof(kFalse)},
+                                              {CKA_SENSITIVE, &kFalse, sizeof(kFalse)},
+                                              {CKA_EXTRACTABLE, &kTrue, sizeof(kTrue)}};
+      if (hidden) attributes.push_back({CKA_PRIVATE, &kTrue, sizeof(kTrue)});
+      CK_OBJECT_HANDLE object = 0;
+      rv = make(std::move(attributes), &object);
+      if (rv == CKR_OK) return object;
+      // A token without a login has no private objects.
+      if (hidden && rv == CKR_USER_NOT_LOGGED_IN) break;
+      if (rv != CKR_ATTRIBUTE_VALUE_INVALID && rv != CKR_TEMPLATE_INCONSISTENT &&
+          rv != CKR_TEMPLATE_INCOMPLETE && rv != CKR_ATTRIBUTE_TYPE_INVALID) {
+        return CkRvError(rv, function);
+      }
     }
   }
   return CkRvError(rv, function);
