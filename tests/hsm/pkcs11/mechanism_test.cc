@@ -306,6 +306,22 @@ TEST_F(MechanismFaultTest, BelievesAGeneralErrorThatStaysWhileTheTokenWorks) {
   EXPECT_EQ(better.reference.mechanism, KeyMechanism::kGcmCallerIv);
 }
 
+// Of a pair that may have been made: none is left beside the next, which is no smaller.
+TEST_F(MechanismFaultTest, MakesNoSmallerPairAfterABadMoment) {
+  int id = 0;
+  for (const char* const action : {"return", "return-after"}) {
+    Order(absl::StrCat(
+        "mask-mechanism CKM_AES_GCM CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD CKM_AES_CBC\n"
+        "C_GenerateKeyPair ",
+        action, " CKR_GENERAL_ERROR"));
+    const WorkerResponse made = Generate("kek-1", absl::StrCat("id-", ++id));
+    ASSERT_THAT(made.status, IsOk()) << action;
+    ASSERT_EQ(made.keys.size(), 1u);
+    EXPECT_EQ(made.keys[0].type, "RSA-3072") << action;
+    EXPECT_EQ(Only(WorkerVerb::kList).keys.size(), static_cast<size_t>(id)) << action;
+  }
+}
+
 TEST_F(MechanismFaultTest, RefusesToAdoptWhatItCanNotUse) {
   ASSERT_THAT(Generate("kek-1", "1").status, IsOk());
   Order("mask-mechanism CKM_AES_GCM");
