@@ -135,6 +135,8 @@ absl::Status Pkcs11Key::ProveEverywhere(absl::Time deadline) const {
   const absl::Time earlier = BeforeDeadline(deadline);
   std::vector<absl::Status> proofs(tokens_->size());
   ForEachAtOnce(proofs.size(), proofs.size(), [&](size_t index) {
+    proofs[index] = tokens_->RecentFailure(index);
+    if (!proofs[index].ok()) return;
     const uint64_t worker = token(index).starts();
     const absl::Time begun = absl::Now();
     proofs[index] = Prove(index, earlier);

@@ -203,8 +203,9 @@ void TokenGroup::MarkDown(size_t index, const KeyReference& key, const absl::Sta
   Record& record = records_[index];
   record.last_error = std::string(status.message());
   record.failed_key = key;
+  const absl::Time now = MonotonicNow();
+  record.failed_at = now;
   if (!member.down) {
-    const absl::Time now = MonotonicNow();
     member.down = true;
     record.since = absl::Now();
     record.pause = now - record.up_since < kSettleTime
@@ -267,10 +268,21 @@ void TokenGroup::RunProber() {
         continue;
       }
       records_[each.index].last_error = std::string(each.status.message());
-      records_[each.index].next_probe = MonotonicNow() + records_[each.index].pause;
+      records_[each.index].failed_at = MonotonicNow();
+      records_[each.index].next_probe = records_[each.index].failed_at + records_[each.index].pause;
     }
   }
   probing_ = false;
+}
+
+absl::Status TokenGroup::RecentFailure(size_t index) const {
+  if (!members_[index]->down.load(std::memory_order_relaxed)) return absl::OkStatus();
+  MutexLock lock(&mu_);
+  const Record& record = records_[index];
+  if (!members_[index]->down || MonotonicNow() - record.failed_at > kRecent) {
+    return absl::OkStatus();
+  }
+  return absl::UnavailableError(absl::StrCat("it is down: ", record.last_error));
 }
 
 void TokenGroup::SetKeyStanding(size_t index, const void* owner, KeyStanding standing,

@@ -48,6 +48,8 @@ class TokenGroup final {
   static constexpr absl::Duration kLongestProbeInterval = absl::Seconds(30);
   static constexpr absl::Duration kSettleTime = absl::Seconds(10);
   static constexpr absl::Duration kProbeTimeout = absl::Seconds(1);
+  // How long a failure says that the token is down still: until the next probe has answered.
+  static constexpr absl::Duration kRecent = absl::Seconds(2);
 
   // 1 to kMostTokens.
   explicit TokenGroup(std::vector<std::shared_ptr<TokenClient>> tokens);
@@ -84,6 +86,10 @@ class TokenGroup final {
   // What a call on one token came to that did not go through Run.
   void Note(size_t index, const KeyReference& key, const Answer& answer, absl::Duration took);
 
+  // Why the token did not work a moment ago, if it is down and was asked so lately, by a call or a
+  // probe, that there is no use in asking again; else OK.
+  absl::Status RecentFailure(size_t index) const;
+
   // How a key does on a token that works; `owner` is whoever tells. kGood takes back what it told.
   enum class KeyStanding { kGood, kMissing, kAnother, kUnfit };
   void SetKeyStanding(size_t index, const void* owner, KeyStanding standing,
@@ -118,6 +124,7 @@ class TokenGroup final {
     std::optional<KeyReference> failed_key;
     // By MonotonicNow():
     absl::Time up_since = absl::InfinitePast();
+    absl::Time failed_at = absl::InfinitePast();
     absl::Time next_probe = absl::InfinitePast();
     absl::Duration pause = kProbeInterval;
     std::map<const void*, KeyProblem> key_problems;

@@ -48,7 +48,7 @@ std::string Problem(const KeyVersion& version, bool primary, const absl::Status&
 HealthMonitor::HealthMonitor(KeyringWriter& writer, KeyringHealth& health, const Clock& clock,
                              std::function<void()> also)
     : writer_(writer), health_(health), clock_(clock), also_(std::move(also)) {
-  Check();
+  CheckRound();
 }
 
 HealthMonitor::~HealthMonitor() {
@@ -73,6 +73,7 @@ void HealthMonitor::Run() {
   // Jitter, so that the daemons of a control plane don't ask a shared token all at once.
   std::minstd_rand generator(std::random_device{}());
   std::uniform_real_distribution<double> factor(0.8, 1.2);
+  ProveStandbys();  // of the first round
   while (true) {
     if (also_ != nullptr) also_();
     // Not by the wall clock, which may be set back for hours.
@@ -106,6 +107,11 @@ bool HealthMonitor::AwaitNext(SteadyTime next_round, Kind& kind) {
 }
 
 void HealthMonitor::Check() {
+  CheckRound();
+  ProveStandbys();
+}
+
+void HealthMonitor::CheckRound() {
   MutexLock lock(&check_mu_);
   writer_.Reopen(absl::Now() + kCheckTimeout);
   const std::shared_ptr<const OpenKeyring> keyring = writer_.current()->Get();
@@ -132,6 +138,20 @@ void HealthMonitor::Check() {
     }
   }
   health_.Set(std::move(report));
+}
+
+// One that would have to take over must not be found to be gone only then. What came of it is with
+// the backend (KeyBackend::Places).
+void HealthMonitor::ProveStandbys() {
+  const std::shared_ptr<const OpenKeyring> keyring = writer_.current()->Get();
+  std::vector<const BackendKey*> keys;
+  for (const OpenKeyring::Entry& entry : keyring->entries()) {
+    if (!CanDecrypt(entry.version->state) || entry.key == nullptr) continue;
+    if (entry.key->MayBlock()) keys.push_back(entry.key.get());
+  }
+  const absl::Time deadline = absl::Now() + kProofTimeout;
+  ForEachAtOnce(keys.size(), kChecksAtOnce,
+                [&](size_t i) { keys[i]->ProveEverywhere(deadline).IgnoreError(); });
 }
 
 void HealthMonitor::QuickCheck() {
@@ -179,15 +199,7 @@ void HealthMonitor::CheckKeys(const OpenKeyring& keyring,
       check(i);
     }
   }
-  // What else holds a key is looked at beside, in rounds: one that would have to take over must not
-  // be found to be gone only then. What came of it is with the backend (KeyBackend::Places).
-  const size_t work = kind == Kind::kRound ? 2 * blocking.size() : blocking.size();
-  ForEachAtOnce(work, kChecksAtOnce, [&](size_t i) {
-    if (i < blocking.size()) return check(blocking[i]);
-    entries[blocking[i - blocking.size()]]
-        ->key->ProveEverywhere(absl::Now() + timeout)
-        .IgnoreError();
-  });
+  ForEachAtOnce(blocking.size(), kChecksAtOnce, [&](size_t i) { check(blocking[i]); });
 
   for (size_t i = 0; i < entries.size(); ++i) {
     const KeyVersion& version = *entries[i]->version;

@@ -41,12 +41,14 @@ class HealthMonitor final {
   static constexpr absl::Duration kQuickInterval = absl::Milliseconds(800);
   static constexpr absl::Duration kLeastQuickInterval = absl::Milliseconds(500);  // with Nudge
   static constexpr absl::Duration kQuickTimeout = absl::Seconds(1);
+  // For the proofs of all keys in a round together.
+  static constexpr absl::Duration kProofTimeout = absl::Milliseconds(1500);
   // Canaries that are asked of devices at once.
   static constexpr size_t kChecksAtOnce = 8;
 
-  // All outlive the monitor. Does a first round before it returns, without a thread. The thread
-  // calls `also` when it starts and after each round: for what may take long and that no round
-  // should wait for.
+  // All outlive the monitor. Does a first round before it returns, without a thread and without the
+  // proofs, which the thread begins with. The thread calls `also` when it starts and after each
+  // round: for what may take long and that no round should wait for.
   HealthMonitor(KeyringWriter& writer, KeyringHealth& health, const Clock& clock,
                 std::function<void()> also = nullptr);
   ~HealthMonitor();  // stops the thread
@@ -55,7 +57,9 @@ class HealthMonitor final {
 
   // Starts the thread. Once.
   void Start();
-  // One round of checks, now.
+  // One round of checks, now; after the report of it, what stands by for a key is asked to prove
+  // itself (BackendKey::ProveEverywhere), which changes no report and takes no longer than
+  // kProofTimeout.
   void Check();
   // One quick check, now: of the versions that failed when they were checked last, and of those
   // that Nudge has named since.
@@ -74,6 +78,8 @@ class HealthMonitor final {
   enum class Kind { kRound, kQuick };
 
   void Run();
+  void CheckRound();
+  void ProveStandbys();
   // Waits for what is due next; false if the monitor stops.
   bool AwaitNext(SteadyTime next_round, Kind& kind);
   // Checks these versions, each with a deadline of its own where it may wait.

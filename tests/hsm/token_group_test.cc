@@ -198,6 +198,24 @@ TEST_F(TokenGroupTest, LeavesTheOnlyOneThatWorksTheTimeItNeeds) {
   KEKD_EXPECT_OK(Encrypt());
 }
 
+TEST_F(TokenGroupTest, AProofDoesNotWaitForATokenThatIsKnownToBeDown) {
+  Make(2);
+  MakeProvedKey();
+  Break(1, "hang");
+  EXPECT_THAT(key_->ProveEverywhere(FakeToken::In(absl::Milliseconds(600))),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("second")));
+  ASSERT_EQ(group_->Places()[1].state, State::kDown);
+  const absl::Time begun = absl::Now();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(key_->ProveEverywhere(FakeToken::In(absl::Milliseconds(600))),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("it is down: ")));
+  }
+  EXPECT_LT(absl::Now() - begun, absl::Milliseconds(500));
+  Mend(1);
+  ASSERT_TRUE(AwaitState(1, State::kUp));
+  KEKD_EXPECT_OK(key_->ProveEverywhere(FakeToken::Later()));
+}
+
 TEST_F(TokenGroupTest, LosesNoCallUnderLoad) {
   for (const char* fault : {"away", "crash", "hang"}) {
     tokens_.clear();

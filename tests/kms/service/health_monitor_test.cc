@@ -148,6 +148,39 @@ TEST_F(HealthMonitorTest, LooksWhetherWhatStandsByWouldServeAndKeepsItFromTheApi
   EXPECT_EQ(ring_.backend().CallCount(Call::kProveEverywhere), before + 3);
 }
 
+TEST_F(HealthMonitorTest, WhatStandsByAndHangsHoldsUpNeitherTheStartNorAReport) {
+  ring_.CreateAndPromote();
+  ring_.backend().SetMayBlock(true);
+  const int before = ring_.backend().CallCount(Call::kProveEverywhere);
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  EXPECT_EQ(ring_.backend().CallCount(Call::kProveEverywhere), before);
+  FailDecrypt(1);
+  std::string told;
+  ring_.backend().Queue(Call::kProveEverywhere, [&] {
+    told = health_.Get()->healthz;
+    monitor.QuickCheck();
+    return absl::OkStatus();
+  });
+  monitor.Check();
+  EXPECT_THAT(told, HasSubstr("key version 1"));
+  EXPECT_EQ(health_.Get()->healthz, "ok");  // by the quick check, beside the proof
+  EXPECT_LE(ring_.backend().LastDeadline(Call::kProveEverywhere),
+            absl::Now() + HealthMonitor::kProofTimeout);
+}
+
+TEST_F(HealthMonitorTest, TheThreadBeginsWithTheProofsOfTheFirstRound) {
+  ring_.CreateAndPromote();
+  ring_.backend().SetMayBlock(true);
+  const int before = ring_.backend().CallCount(Call::kProveEverywhere);
+  HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
+  monitor.Start();
+  const absl::Time limit = absl::Now() + HealthMonitor::kInterval / 2;
+  while (ring_.backend().CallCount(Call::kProveEverywhere) == before && absl::Now() < limit) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  EXPECT_EQ(ring_.backend().CallCount(Call::kProveEverywhere), before + 1);
+}
+
 TEST_F(HealthMonitorTest, AQuickCheckTellsThatAKeyIsBack) {
   ring_.CreateAndPromote();
   HealthMonitor monitor(ring_.writer(), health_, ring_.clock());
