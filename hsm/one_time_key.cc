@@ -43,16 +43,37 @@ absl::StatusOr<std::string> OneTimeKey::Encrypt(const SecretBytes& plaintext,
   return absl::StrCat(sealed, data);
 }
 
-absl::StatusOr<SecretBytes> OneTimeKey::Decrypt(ByteView sealed, ByteView associated_data,
-                                                absl::Time deadline) const {
-  KEKD_ASSIGN_OR_RETURN(const WrappedKeyCiphertext parts, WrappedKeyCiphertext::Parse(sealed));
+absl::StatusOr<SecretBytes> OneTimeKey::Unwrap(ByteView wrapped, absl::Time deadline) const {
   KEKD_ASSIGN_OR_RETURN(SecretBytes one_time_key,
-                        wrapping_->Decrypt(parts.wrapped_key, ByteView(), deadline));
+                        wrapping_->Decrypt(wrapped, ByteView(), deadline));
   if (one_time_key.size() != kAes256KeyBytes) {
     return absl::InternalError("a one-time key of another size came out");
   }
-  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead, DataKey(std::move(one_time_key)));
-  return aead->Decrypt(parts.sealed, associated_data);
+  return one_time_key;
+}
+
+absl::StatusOr<SecretBytes> OneTimeKey::Open(const SecretBytes& one_time_key, ByteView sealed,
+                                             ByteView associated_data) const {
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<const Aead> aead, DataKey(one_time_key.Clone()));
+  return aead->Decrypt(sealed, associated_data);
+}
+
+absl::StatusOr<SecretBytes> OneTimeKey::Decrypt(ByteView sealed, ByteView associated_data,
+                                                absl::Time deadline) const {
+  KEKD_ASSIGN_OR_RETURN(const WrappedKeyCiphertext parts, WrappedKeyCiphertext::Parse(sealed));
+  KEKD_ASSIGN_OR_RETURN(const SecretBytes one_time_key, Unwrap(parts.wrapped_key, deadline));
+  absl::StatusOr<SecretBytes> opened = Open(one_time_key, parts.sealed, associated_data);
+  if (!absl::IsInvalidArgument(opened.status())) return opened;
+  // Either the data is not what was sealed, or the device has unwrapped to something else, which
+  // most mechanisms don't notice and which it may not do twice.
+  const absl::StatusOr<SecretBytes> again = Unwrap(parts.wrapped_key, deadline);
+  if (!again.ok() && !absl::IsInvalidArgument(again.status())) return again.status();
+  if (again.ok()) {
+    if (SecretBytes::ConstantTimeEquals(one_time_key, *again)) return opened;
+    opened = Open(*again, parts.sealed, associated_data);
+    if (!absl::IsInvalidArgument(opened.status())) return opened;
+  }
+  return absl::UnavailableError("the device unwraps the same key to something else each time");
 }
 
 }  // namespace kekd

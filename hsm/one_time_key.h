@@ -36,6 +36,8 @@ class OneTimeKey final : public BackendKey {
   // InvalidArgument if the plaintext is too large for a ciphertext of Ciphertext::kMaxBytes.
   absl::StatusOr<std::string> Encrypt(const SecretBytes& plaintext, ByteView associated_data,
                                       absl::Time deadline) const override;
+  // Believes that the data is not authentic only if `wrapping` unwraps to the same key twice.
+  // Unavailable if it does not.
   absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
                                       absl::Time deadline) const override;
   absl::Status ProveEverywhere(absl::Time deadline) const override {
@@ -44,6 +46,9 @@ class OneTimeKey final : public BackendKey {
 
  private:
   absl::StatusOr<std::unique_ptr<const Aead>> DataKey(SecretBytes one_time_key) const;
+  absl::StatusOr<SecretBytes> Unwrap(ByteView wrapped, absl::Time deadline) const;
+  absl::StatusOr<SecretBytes> Open(const SecretBytes& one_time_key, ByteView sealed,
+                                   ByteView associated_data) const;
 
   const std::shared_ptr<const BackendKey> wrapping_;
   const SecretBytes origin_;

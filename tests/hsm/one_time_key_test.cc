@@ -34,18 +34,30 @@ class FakeWrappingKey final : public BackendKey {
   absl::StatusOr<SecretBytes> Decrypt(ByteView sealed, ByteView associated_data,
                                       absl::Time) const override {
     EXPECT_TRUE(associated_data.empty());
-    return aead_->Decrypt(sealed.first(sealed.size() - padding_.size()), ByteView());
+    ++unwraps_;
+    KEKD_ASSIGN_OR_RETURN(
+        SecretBytes plaintext,
+        aead_->Decrypt(sealed.first(sealed.size() - padding_.size()), ByteView()));
+    if (wrong_ > 0) {
+      plaintext.RevealMutable(SecretAccessToken())[0] ^= static_cast<uint8_t>(wrong_--);
+    }
+    return plaintext;
   }
   absl::Status ProveEverywhere(absl::Time) const override {
     return absl::FailedPreconditionError("not proved");
   }
   const std::string& last() const { return last_; }
+  int unwraps() const { return unwraps_; }
+  // The next so many unwraps come to other bytes, each to others.
+  void UnwrapWrongly(int times) const { wrong_ = times; }
 
  private:
   const std::unique_ptr<const Aead> aead_ =
       *CreateAead(Algorithm::kAes256Gcm, SecretBytes(32), RandomSource::System());
   const std::string padding_;
   mutable std::string last_;
+  mutable int unwraps_ = 0;
+  mutable int wrong_ = 0;
 };
 
 class OneTimeKeyTest : public ::testing::Test {
@@ -124,6 +136,26 @@ TEST_F(OneTimeKeyTest, KnowsItsOwnByItsOrigin) {
     EXPECT_THAT(key.Decrypt(AsBytes(each), AsBytes("aad"), Later()),
                 StatusIs(absl::StatusCode::kInvalidArgument));
   }
+}
+
+TEST_F(OneTimeKeyTest, TakesNoWrongUnwrapForDamagedData) {
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::string sealed,
+                            key_.Encrypt(SecretFromText("seed"), AsBytes("aad"), Later()));
+  wrapping_->UnwrapWrongly(1);
+  KEKD_ASSERT_OK_AND_ASSIGN(const SecretBytes opened,
+                            key_.Decrypt(AsBytes(sealed), AsBytes("aad"), Later()));
+  EXPECT_EQ(RevealedText(opened), "seed");
+  wrapping_->UnwrapWrongly(2);
+  EXPECT_THAT(key_.Decrypt(AsBytes(sealed), AsBytes("aad"), Later()),
+              StatusIs(absl::StatusCode::kUnavailable));
+  // Of damaged data it is sure after the second.
+  const int before = wrapping_->unwraps();
+  EXPECT_THAT(key_.Decrypt(AsBytes(sealed), AsBytes("aae"), Later()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(wrapping_->unwraps(), before + 2);
+  wrapping_->UnwrapWrongly(1);
+  EXPECT_THAT(key_.Decrypt(AsBytes(sealed), AsBytes("aae"), Later()),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(OneTimeKeyTest, KeepsWithinWhatKubeApiserverTakes) {
