@@ -163,9 +163,12 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     const auto may_be = [](absl::string_view x, absl::string_view y) {
       return x.empty() || y.empty() || x == y;
     };
-    return may_be(one->key.label, other->key.label) && may_be(one->key.id, other->key.id) &&
-           may_be(one->token.label, other->token.label) &&
-           may_be(one->token.serial, other->token.serial);
+    if (!may_be(one->key.label, other->key.label) || !may_be(one->key.id, other->key.id)) {
+      return false;
+    }
+    // Of several tokens with the same keys any may be the one that it was made or adopted on.
+    return tokens_->size() > 1 || (may_be(one->token.label, other->token.label) &&
+                                   may_be(one->token.serial, other->token.serial));
   }
 
  private:

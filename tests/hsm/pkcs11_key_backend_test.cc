@@ -169,6 +169,26 @@ TEST_F(Pkcs11KeyBackendTest, KnowsAKeyAgainThatIsAdoptedForAnotherVersion) {
   }
 }
 
+TEST_F(Pkcs11KeyBackendTest, KnowsAKeyAgainOnWhicheverOfItsTokensItWasAdopted) {
+  const auto on = [](absl::string_view serial, absl::string_view label) {
+    KeyReference reference = FakeToken::Key(label);
+    reference.token.serial = std::string(serial);
+    reference.key.id = "1";
+    KeyMaterial material;
+    material.custody = Custody::kDevice;
+    material.key_reference = reference.ToString();
+    return material;
+  };
+  const FakeToken second;
+  const std::unique_ptr<KeyBackend> pair =
+      CreatePkcs11KeyBackend(std::make_shared<TokenGroup>(std::vector{
+                                 client_, std::make_shared<TokenClient>(second.Options())}),
+                             "", RandomSource::System());
+  EXPECT_TRUE(pair->adopter()->IsSameKey(on("a", "old"), on("b", "old")));
+  EXPECT_FALSE(pair->adopter()->IsSameKey(on("a", "old"), on("b", "new")));
+  EXPECT_FALSE(Backend()->adopter()->IsSameKey(on("a", "old"), on("b", "old")));
+}
+
 TEST_F(Pkcs11KeyBackendTest, DescribesItsTokenAndModule) {
   WorkerProcess::Options options = token_.Options();
   options.config.token.label = "my token";
