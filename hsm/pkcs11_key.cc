@@ -32,6 +32,12 @@ size_t GcmOverhead(KeyMechanism mechanism) {
   return iv + kAeadTagBytes;
 }
 
+// A serial of zeros only is what modules say that have none to tell (NSS's, tpm2-pkcs11).
+bool IsSameToken(const TokenSelector& a, const TokenSelector& b) {
+  return a.serial.find_first_not_of('0') != std::string::npos && a.serial == b.serial &&
+         a.label == b.label && a.manufacturer == b.manufacturer;
+}
+
 }  // namespace
 
 absl::Time BeforeDeadline(absl::Time deadline) {
@@ -144,6 +150,14 @@ absl::Status Pkcs11Key::ProveEverywhere(absl::Time deadline) const {
     NoteAbsence(index, worker, answer);
     tokens_->Note(index, reference_, answer, absl::Now() - begun);
   });
+  // Two URIs of one token are no second place.
+  for (size_t i = 0; i < proofs.size(); ++i) {
+    for (size_t j = 0; j < i && proofs[i].ok(); ++j) {
+      if (!proofs[j].ok() || !IsSameToken(token(i).Found(), token(j).Found())) continue;
+      proofs[i] =
+          absl::FailedPreconditionError(absl::StrCat("it is the same token as ", tokens_->name(j)));
+    }
+  }
   std::string missing;
   for (size_t i = 0; i < proofs.size(); ++i) {
     if (proofs[i].ok()) continue;

@@ -268,6 +268,12 @@ absl::StatusOr<std::vector<MechanismTrial>> TokenClient::Try(absl::Time deadline
   return std::move(response.trials);
 }
 
+TokenSelector TokenClient::Found() const {
+  MutexLock lock(&mu_);
+  if (starting_ || worker_ == nullptr) return {};
+  return worker_->token().token;
+}
+
 TokenClient::Stats TokenClient::GetStats() const {
   MutexLock lock(&mu_);
   Stats stats = stats_;

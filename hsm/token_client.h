@@ -68,6 +68,9 @@ class TokenClient final {
     std::string last_end;  // why the one before it ended
   };
   Stats GetStats() const;
+  // The token as the worker that there is found it at its start; all of it empty if there is no
+  // worker, or if it was away then. Asks nobody.
+  TokenSelector Found() const;
   // Stats::starts without a lock. A call before and after which it is the same was answered, if it
   // was, by that worker.
   uint64_t starts() const { return starts_; }

@@ -16,7 +16,9 @@
 // "misnamed" is made with another id; one whose label begins with "spoilt" is refused when it is
 // made. A worker that finds a file "other-keys" in that folder when
 // it starts has other keys than those that did not: they do not decrypt each other's ciphertexts.
-// What is destroyed is written into the folder as "destroyed-<label>", unless nobody waits for it.
+// Its token's serial is the last letters of that folder's name, or what a file "serial" there
+// holds. What is destroyed is written into the folder as "destroyed-<label>", unless nobody waits
+// for it.
 //
 // Its ciphertexts are nonce || plaintext ^ 0x5a || tag, and the answer to kDescribe lists the open
 // descriptors and the environment.
@@ -26,6 +28,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -44,6 +47,7 @@ namespace {
 
 constexpr size_t kNonceBytes = 12;
 constexpr size_t kTagBytes = 16;
+constexpr size_t kSerialBytes = 6;
 
 std::string state_folder;
 char tag = 't';  // the key, so to say
@@ -76,9 +80,9 @@ std::string FaultOf(absl::string_view label) {
   return fault;
 }
 
-// What the file "fault" says; empty if there is none.
-std::string FaultOfFolder() {
-  const UniqueFd file(::open(absl::StrCat(state_folder, "/fault").c_str(), O_RDONLY));
+// What the file of that folder says; empty if there is none.
+std::string Read(absl::string_view name) {
+  const UniqueFd file(::open(absl::StrCat(state_folder, "/", name).c_str(), O_RDONLY));
   char text[64];
   const ssize_t size = file.valid() ? ::read(file.get(), text, sizeof(text)) : 0;
   return std::string(text, size > 0 ? static_cast<size_t>(size) : 0);
@@ -190,6 +194,11 @@ WorkerResponse Behave(WorkerRequest& request) {
     Touch(absl::StrCat("destroyed-", request.key.key.label));
   if (request.verb == WorkerVerb::kDescribe) response.token.mechanisms = OpenDescriptors();
   response.token.token.label = "fake";
+  response.token.token.serial = Read("serial");
+  if (response.token.token.serial.empty()) {
+    const size_t size = state_folder.size();
+    response.token.token.serial = state_folder.substr(size - std::min(size, kSerialBytes));
+  }
   return response;
 }
 
@@ -217,7 +226,7 @@ void Serve(int fd) {
       ::_exit(7);
     }
     const std::string of_folder =
-        request->verb == WorkerVerb::kStart ? std::string() : FaultOfFolder();
+        request->verb == WorkerVerb::kStart ? std::string() : Read("fault");
     if (Misbehave(fd, request->verb, of_folder)) continue;
     if (Misbehave(fd, request->verb, FaultOf(label))) continue;
     Answer(fd, request->verb, Behave(*request));

@@ -216,6 +216,22 @@ TEST_F(TokenGroupTest, AProofDoesNotWaitForATokenThatIsKnownToBeDown) {
   KEKD_EXPECT_OK(key_->ProveEverywhere(FakeToken::Later()));
 }
 
+TEST_F(TokenGroupTest, TakesTwoNamesOfOneTokenForNoSecondPlace) {
+  Make(3);
+  for (const size_t i : {0, 2}) WriteTestFile(tokens_[i]->folder() + "/serial", "0a1b");
+  MakeKey();
+  MakeCanary();
+  EXPECT_THAT(key_->ProveEverywhere(FakeToken::Later()),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("(token third: it is the same token as first)"))));
+  // Serials that say nothing are no reason.
+  for (const size_t i : {0, 2}) {
+    WriteTestFile(tokens_[i]->folder() + "/serial", "0000");
+    KillWorker(i);
+  }
+  KEKD_EXPECT_OK(key_->ProveEverywhere(FakeToken::Later()));
+}
+
 TEST_F(TokenGroupTest, LosesNoCallUnderLoad) {
   for (const char* fault : {"away", "crash", "hang"}) {
     tokens_.clear();
