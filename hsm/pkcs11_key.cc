@@ -14,8 +14,6 @@
 namespace kekd {
 namespace {
 
-// What AES-GCM adds where the token makes the IV in its own way (key_reference.h).
-constexpr size_t kAppendedIvBytes = 16;
 // What a one-time key of 32 bytes is wrapped to (docs/formats.md).
 constexpr size_t kWrappedBytes = 40;
 constexpr size_t kPaddedWrappedBytes = 48;
@@ -25,12 +23,7 @@ constexpr size_t kMostRsaBytes = 512;
 // How often a worker that is replaced under a call is followed.
 constexpr int kRounds = 3;
 
-size_t GcmOverhead(KeyMechanism mechanism) {
-  const size_t iv = mechanism == KeyMechanism::kGcmTokenIvAppended
-                        ? kAppendedIvBytes
-                        : NonceSize(Algorithm::kAes256Gcm);
-  return iv + kAeadTagBytes;
-}
+size_t GcmOverhead(KeyMechanism mechanism) { return GcmNonceBytes(mechanism) + kAeadTagBytes; }
 
 // A serial of zeros only is what modules say that have none to tell (NSS's, tpm2-pkcs11).
 bool IsSameToken(const TokenSelector& a, const TokenSelector& b) {
@@ -206,6 +199,10 @@ absl::StatusOr<std::string> Pkcs11Key::EncryptOnce(size_t index, const SecretByt
   if (!Fits(sealed.size(), plaintext.size())) {
     return absl::InternalError(absl::StrCat("the HSM worker made ", sealed.size(),
                                             " bytes of a plaintext of ", plaintext.size()));
+  }
+  // Each worker looks at its own token's; a clone may make those of another.
+  if (!single() && TokenMakesNonce(reference_.mechanism)) {
+    KEKD_RETURN_IF_ERROR(nonces_.Note(sealed, reference_.mechanism));
   }
   return sealed;
 }

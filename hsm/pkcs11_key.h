@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/mutex.h"
+#include "hsm/token/nonce_history.h"
 #include "hsm/token_group.h"
 #include "keystore/key_backend.h"
 
@@ -41,7 +42,8 @@ constexpr Algorithm AlgorithmOf(KeyMechanism mechanism) {
 // and before it is believed that a ciphertext is not authentic. One that holds another key under
 // the name, or none, is not used for this key until it has proved itself (ProveEverywhere), or has
 // a new worker, which must. As long as nothing is remembered only the first token encrypts, since
-// it is where keys are made, and a ciphertext is refused only if every token refuses it.
+// it is where keys are made, and a ciphertext is refused only if every token refuses it. Where the
+// tokens make the initialisation vectors, none of them may make one that another has made.
 class Pkcs11Key final : public BackendKey {
  public:
   // `name`: of the key, for people: "key version 3".
@@ -99,6 +101,7 @@ class Pkcs11Key final : public BackendKey {
   mutable std::string sealed_ ABSL_GUARDED_BY(mu_);
   mutable std::string associated_data_ ABSL_GUARDED_BY(mu_);
   mutable std::atomic<bool> remembers_ = false;
+  mutable NonceHistory nonces_;  // of all tokens together
   mutable std::array<Place, TokenGroup::kMostTokens> places_;
 };
 

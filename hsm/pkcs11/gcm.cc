@@ -6,12 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
+#include "hsm/token/nonce_history.h"
 
 namespace kekd {
 namespace {
 
-constexpr size_t kNonceBytes = 12;
-constexpr size_t kAppendedNonceBytes = 16;
+constexpr size_t kNonceBytes = GcmNonceBytes(KeyMechanism::kGcmTokenIv);
+constexpr size_t kAppendedNonceBytes = GcmNonceBytes(KeyMechanism::kGcmTokenIvAppended);
 
 // Cryptoki's pointers are never const, its functions do not write through these.
 unsigned char* Unconst(const uint8_t* bytes) { return const_cast<unsigned char*>(bytes); }
@@ -28,10 +29,6 @@ CK_GCM_PARAMS Parameters(absl::Span<uint8_t> nonce, ByteView associated_data) {
 }
 
 }  // namespace
-
-size_t GcmNonceBytes(KeyMechanism mechanism) {
-  return mechanism == KeyMechanism::kGcmTokenIvAppended ? kAppendedNonceBytes : kNonceBytes;
-}
 
 absl::StatusOr<std::string> GcmSeal(const Module& module, CK_SESSION_HANDLE session,
                                     CK_OBJECT_HANDLE key, KeyMechanism mechanism,
@@ -110,18 +107,6 @@ absl::StatusOr<SecretBytes> GcmOpen(const Module& module, CK_SESSION_HANDLE sess
   }
   plaintext.Truncate(size);
   return plaintext;
-}
-
-absl::Status NonceHistory::Note(absl::string_view sealed, KeyMechanism mechanism) {
-  const std::string nonce(sealed.substr(0, GcmNonceBytes(mechanism)));
-  MutexLock lock(&mu_);
-  if (nonce == first_ || std::find(last_.begin(), last_.end(), nonce) != last_.end()) {
-    return absl::InternalError("the token repeats its initialisation vector");
-  }
-  if (first_.empty()) first_ = nonce;
-  last_[next_] = nonce;
-  next_ = (next_ + 1) % kKept;
-  return absl::OkStatus();
 }
 
 }  // namespace kekd

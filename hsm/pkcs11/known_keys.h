@@ -11,8 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "base/mutex.h"
-#include "hsm/pkcs11/gcm.h"
 #include "hsm/token/key_reference.h"
+#include "hsm/token/nonce_history.h"
 
 namespace kekd {
 

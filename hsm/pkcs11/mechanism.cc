@@ -10,6 +10,7 @@
 #include "hsm/pkcs11/key_wrap.h"
 #include "hsm/pkcs11/message_gcm.h"
 #include "hsm/pkcs11/rsa_oaep.h"
+#include "hsm/token/nonce_history.h"
 
 namespace kekd {
 namespace {

@@ -232,6 +232,26 @@ TEST_F(TokenGroupTest, TakesTwoNamesOfOneTokenForNoSecondPlace) {
   KEKD_EXPECT_OK(key_->ProveEverywhere(FakeToken::Later()));
 }
 
+// The fake's is always the same.
+TEST_F(TokenGroupTest, LetsNoNonceOutTwiceWhicheverTokenMadeIt) {
+  Make(2);
+  MakeKey();
+  KEKD_ASSERT_OK_AND_ASSIGN(KeyReference reference, KeyReference::Parse(material_.key_reference));
+  for (const KeyMechanism mechanism : {KeyMechanism::kGcmTokenIv, KeyMechanism::kGcmMessage}) {
+    reference.mechanism = mechanism;
+    reference.mechanism_reason = "CKR_MECHANISM_PARAM_INVALID";
+    material_.key_reference = reference.ToString();
+    Open();
+    MakeCanary();
+    Break(0, "away");
+    EXPECT_THAT(Encrypt(), StatusIs(absl::StatusCode::kUnavailable,
+                                    HasSubstr("second: the token repeats its initialisation")));
+    Mend(0);
+    ASSERT_TRUE(AwaitState(0, State::kUp));
+    ASSERT_TRUE(AwaitState(1, State::kUp));
+  }
+}
+
 TEST_F(TokenGroupTest, LosesNoCallUnderLoad) {
   for (const char* fault : {"away", "crash", "hang"}) {
     tokens_.clear();

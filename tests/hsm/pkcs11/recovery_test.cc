@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "hsm/pkcs11/gcm.h"
+#include "hsm/token/nonce_history.h"
 #include "tests/hsm/pkcs11/faulty_token.h"
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
