@@ -39,6 +39,17 @@ uint64_t FaultyToken::Count(const std::string& function) {
   return 0;
 }
 
+uint64_t FaultyToken::Faults(const std::string& name) {
+  const std::string path = absl::StrCat(ControlFile(), ".counters/order-", name);
+  if (!TestFileExists(path)) return 0;
+  const std::string counters = ReadTestFile(path);
+  uint64_t made = 0;
+  if (counters.size() >= 2 * sizeof(made)) {
+    memcpy(&made, counters.data() + sizeof(made), sizeof(made));
+  }
+  return made;
+}
+
 void FaultyToken::MakeFaulty(const std::string& script) {
   // p11fault loads one module in a process.
   static const auto* const loaded = new std::string(script);

@@ -21,6 +21,8 @@ class FaultyToken : public TokenFixture {
 
   // From now on: these lines of p11fault's control file.
   void Order(const std::string& lines);
+  // How many faults an order of this name ("… as NAME") has made.
+  static uint64_t Faults(const std::string& name);
   // How often a function was called since the test began.
   uint64_t Calls(const std::string& function) const {
     return Count(function) - before_.at(function);
