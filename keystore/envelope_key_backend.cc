@@ -68,7 +68,7 @@ class EnvelopeKey final : public BackendKey {
 
  private:
   absl::Status ProveUnwrapped(absl::Time deadline) const {
-    const absl::Status another = absl::FailedPreconditionError(
+    absl::Status another = absl::FailedPreconditionError(
         "what wraps the key on its device does not unwrap it any more");
     absl::StatusOr<SecretBytes> kek =
         wrapping_->Decrypt(AsBytes(sealed_), AsBytes(associated_data_), deadline);

@@ -145,7 +145,8 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
     MechanismSearch search(module, lease, random_, listed);
     KEKD_ASSIGN_OR_RETURN(const FoundMechanism found,
                           search.Find(MechanismSearch::kAllKinds, {make, take_away}));
-    response.keys.assign(1, std::move(description));
+    response.keys.clear();
+    response.keys.push_back(std::move(description));
     response.reference = ReferenceOf(token.token(), asked.selector, found);
     return absl::OkStatus();
   });
@@ -172,7 +173,7 @@ absl::Status Token::Adopt(const WorkerRequest& request, Ladder& ladder, WorkerRe
                               ReadPublicKey(module, lease.session(), pairs.front()));
       }
       // That no other key on the token could be meant by what is to name this one.
-      const absl::StatusOr<SealingKey> key = FindKey(module, lease.session(), name);
+      absl::StatusOr<SealingKey> key = FindKey(module, lease.session(), name);
       if (absl::IsNotFound(key.status()) && wanted == KeyKind::kCipherAndMac) {
         return absl::FailedPreconditionError(key.status().message());
       }
@@ -190,7 +191,8 @@ absl::Status Token::Adopt(const WorkerRequest& request, Ladder& ladder, WorkerRe
     KEKD_ASSIGN_OR_RETURN(const FoundMechanism found,
                           search.Find(kinds, {make, [](KeyKind) { return absl::OkStatus(); }}));
     response.reference = ReferenceOf(token.token(), description.selector, found);
-    response.keys.assign(1, std::move(description));
+    response.keys.clear();
+    response.keys.push_back(std::move(description));
     return absl::OkStatus();
   });
 }
