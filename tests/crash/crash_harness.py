@@ -1,5 +1,6 @@
 """A keyring in a folder, changes of it, and the runner that stops a program at a system call of one."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -195,7 +196,8 @@ class Ring:
         """The runner ends as kekd does: 128 and the signal if it was killed, now or before."""
         pid = int(self.report.read_text().split()[1])
         if kekd.poll() is None:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just been killed, and the runner has not ended yet
+                os.kill(pid, signal.SIGKILL)
         return kekd.wait(30)
 
     def probe(self, *arguments):

@@ -179,8 +179,8 @@ class TokenStates(unittest.TestCase):
                 self.world.expect("decrypt")
                 self.assert_code("decrypt-damaged", "INVALID_ARGUMENT")
 
-    def test_token_without_the_cipher(self):
-        self.world.order("mask-mechanism CKM_AES_GCM")
+    def test_token_without_any_cipher(self):
+        self.world.order("mask-mechanism CKM_AES_GCM CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD CKM_AES_CBC CKM_RSA_PKCS_OAEP")
         answer = self.assert_code("generate a-key", "FAILED_PRECONDITION")
         self.assertIn("CKR_MECHANISM_INVALID", answer["message"])
         self.assertEqual(self.world.expect("list")["keys"], 0)  # none is left behind
