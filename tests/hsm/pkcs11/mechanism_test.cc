@@ -13,6 +13,13 @@
 #include "tests/support/secrets.h"
 #include "tests/support/status_matchers.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+// NSS 3.87 loses some 280 bytes with each of its message operations, ended as they are by
+// C_MessageEncryptFinal and C_MessageDecryptFinal.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
+extern "C" const char* __lsan_default_suppressions() { return "leak:libnssutil3.so\n"; }
+#endif
+
 namespace kekd {
 namespace {
 
