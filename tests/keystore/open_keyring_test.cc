@@ -42,6 +42,19 @@ class OpenKeyringTest : public ::testing::Test {
                              absl::InfiniteFuture());
   }
 
+  // How many versions are without their key, each for a reason of this code. Which one a queued
+  // failure hits is left to the threads that open them.
+  static int CountFailed(const OpenKeyring& opened, absl::StatusCode code) {
+    int failed = 0;
+    for (const OpenKeyring::Entry& entry : opened.entries()) {
+      EXPECT_EQ(entry.key == nullptr, !entry.status.ok());
+      if (entry.status.ok()) continue;
+      EXPECT_EQ(entry.status.code(), code) << entry.status;
+      ++failed;
+    }
+    return failed;
+  }
+
   FakeKeyBackend* fake_;
   BackendSet backends_;
   Keyring ring_ = EmptyTestKeyring();
@@ -65,19 +78,12 @@ TEST_F(OpenKeyringTest, OpensEveryVersionThatMayDecrypt) {
 
 TEST_F(OpenKeyringTest, KeyThatCanNotBeOpenedFailsAlone) {
   fake_->QueueFailure(Call::kOpenKey, absl::UnavailableError("token is away"));
-  const auto opened = Open();
-  EXPECT_EQ(opened->Find(1)->key, nullptr);
-  EXPECT_THAT(opened->Find(1)->status, StatusIs(absl::StatusCode::kUnavailable, "token is away"));
-  KEKD_EXPECT_OK(opened->Find(2)->status);
-  KEKD_EXPECT_OK(opened->Find(3)->status);
+  EXPECT_EQ(CountFailed(*Open(), absl::StatusCode::kUnavailable), 1);
 }
 
 TEST_F(OpenKeyringTest, ServesNoKeyWhoseCanaryFails) {
   fake_->QueueFailure(Call::kDecrypt, absl::InvalidArgumentError("not authentic"));
-  const auto opened = Open();
-  EXPECT_EQ(opened->Find(1)->key, nullptr);
-  EXPECT_THAT(opened->Find(1)->status, StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_NE(opened->Find(2)->key, nullptr);
+  EXPECT_EQ(CountFailed(*Open(), absl::StatusCode::kDataLoss), 1);
 }
 
 TEST_F(OpenKeyringTest, TakesOpenKeysOverAndTriesOnlyTheOthersAgain) {
@@ -86,8 +92,13 @@ TEST_F(OpenKeyringTest, TakesOpenKeysOverAndTriesOnlyTheOthersAgain) {
   const int opened_so_far = fake_->CallCount(Call::kOpenKey);
   const auto after = Open(before.get());
   EXPECT_EQ(fake_->CallCount(Call::kOpenKey), opened_so_far + 1);
-  EXPECT_NE(after->Find(1)->key, nullptr);
-  EXPECT_EQ(after->Find(2)->key, before->Find(2)->key);
+  EXPECT_EQ(CountFailed(*before, absl::StatusCode::kUnavailable), 1);
+  for (uint32_t number = 1; number <= 3; ++number) {
+    const OpenKeyring::Entry& entry = *after->Find(number);
+    KEKD_EXPECT_OK(entry.status);
+    if (before->Find(number)->key == nullptr) continue;
+    EXPECT_EQ(entry.key, before->Find(number)->key);
+  }
 }
 
 TEST_F(OpenKeyringTest, DestroyedVersionIsNotAskedFor) {
