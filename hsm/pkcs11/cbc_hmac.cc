@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11/attributes.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/token/key_reference.h"
 
@@ -21,9 +22,6 @@ constexpr size_t kPlaintextBytes = kOneTimeKeyBytes + kCheck.size();
 static_assert(kPlaintextBytes % 16 == 0);
 constexpr size_t kMacAt = kCbcIvBytes + kPlaintextBytes;
 using Mac = std::array<uint8_t, kMacBytes>;
-
-// Cryptoki's pointers are never const, its functions do not write through these.
-unsigned char* Unconst(const uint8_t* bytes) { return const_cast<unsigned char*>(bytes); }
 
 // Made on the token and compared here: C_Verify would be one more function that a token must have.
 absl::StatusOr<Mac> MacOf(const Module& module, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11/attributes.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/token/nonce_history.h"
 
@@ -13,9 +14,6 @@ namespace {
 
 constexpr size_t kNonceBytes = GcmNonceBytes(KeyMechanism::kGcmTokenIv);
 constexpr size_t kAppendedNonceBytes = GcmNonceBytes(KeyMechanism::kGcmTokenIvAppended);
-
-// Cryptoki's pointers are never const, its functions do not write through these.
-unsigned char* Unconst(const uint8_t* bytes) { return const_cast<unsigned char*>(bytes); }
 
 CK_GCM_PARAMS Parameters(absl::Span<uint8_t> nonce, ByteView associated_data) {
   CK_GCM_PARAMS parameters = {};

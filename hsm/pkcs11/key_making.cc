@@ -7,6 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11/attributes.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/key_objects.h"
 #include "hsm/pkcs11/mechanism_search.h"
@@ -16,19 +17,7 @@ namespace {
 
 constexpr CK_ULONG kKeyBytes = 32;
 constexpr CK_ULONG kRsaSizes[] = {3072, 2048};
-CK_BBOOL kTrue = CK_TRUE;
-CK_BBOOL kFalse = CK_FALSE;
 unsigned char kExponent[] = {1, 0, 1};
-
-CK_ATTRIBUTE Text(CK_ATTRIBUTE_TYPE type, const std::string& text) {
-  return {type, const_cast<char*>(text.data()), text.size()};
-}
-CK_ATTRIBUTE Flag(CK_ATTRIBUTE_TYPE type, bool value) {
-  return {type, value ? &kTrue : &kFalse, sizeof(CK_BBOOL)};
-}
-CK_ATTRIBUTE Number(CK_ATTRIBUTE_TYPE type, CK_ULONG& value) {
-  return {type, &value, sizeof(value)};
-}
 
 // `make` with the attributes that are needed and as many of those that are wanted as the module
 // takes, the least known last. The defaults of those that are left out show when the key is read
@@ -51,12 +40,12 @@ CK_RV MakeWithout(const std::vector<CK_ATTRIBUTE>& needed, const std::vector<CK_
 
 // What is common to keys that stay secret.
 std::vector<CK_ATTRIBUTE> Common(const KeySelector& name, Lifetime lifetime) {
-  return {Text(CKA_LABEL, name.label),
-          Text(CKA_ID, name.id),
-          Flag(CKA_TOKEN, lifetime == Lifetime::kToken),
-          Flag(CKA_PRIVATE, true),
-          Flag(CKA_SENSITIVE, true),
-          Flag(CKA_EXTRACTABLE, false)};
+  return {TextAttribute(CKA_LABEL, name.label),
+          TextAttribute(CKA_ID, name.id),
+          FlagAttribute(CKA_TOKEN, lifetime == Lifetime::kToken),
+          FlagAttribute(CKA_PRIVATE, true),
+          FlagAttribute(CKA_SENSITIVE, true),
+          FlagAttribute(CKA_EXTRACTABLE, false)};
 }
 
 absl::StatusOr<CK_OBJECT_HANDLE> MakeSecret(const Module& module, CK_SESSION_HANDLE session,
@@ -64,7 +53,7 @@ absl::StatusOr<CK_OBJECT_HANDLE> MakeSecret(const Module& module, CK_SESSION_HAN
                                             std::vector<CK_ATTRIBUTE> needed,
                                             const std::vector<CK_ATTRIBUTE>& wanted) {
   CK_ULONG bytes = kKeyBytes;
-  needed.push_back(Number(CKA_VALUE_LEN, bytes));
+  needed.push_back(NumberAttribute(CKA_VALUE_LEN, bytes));
   CK_MECHANISM mechanism = {type, nullptr, 0};
   CK_OBJECT_HANDLE made = 0;
   const CK_RV rv = MakeWithout(needed, wanted, [&](std::vector<CK_ATTRIBUTE>& attributes) {
@@ -80,18 +69,19 @@ absl::StatusOr<CK_OBJECT_HANDLE> MakeAesKey(const Module& module, CK_SESSION_HAN
   CK_ULONG aes = CKK_AES;
   const bool wraps = kind == KeyKind::kWrapping;
   std::vector<CK_ATTRIBUTE> needed = Common(key.selector, lifetime);
-  needed.insert(needed.end(), {Number(CKA_CLASS, secret_key), Number(CKA_KEY_TYPE, aes),
-                               Flag(wraps ? CKA_WRAP : CKA_ENCRYPT, true),
-                               Flag(wraps ? CKA_UNWRAP : CKA_DECRYPT, true)});
+  needed.insert(needed.end(),
+                {NumberAttribute(CKA_CLASS, secret_key), NumberAttribute(CKA_KEY_TYPE, aes),
+                 FlagAttribute(wraps ? CKA_WRAP : CKA_ENCRYPT, true),
+                 FlagAttribute(wraps ? CKA_UNWRAP : CKA_DECRYPT, true)});
   return MakeSecret(module, session, CKM_AES_KEY_GEN, std::move(needed),
                     {
-                        Flag(wraps ? CKA_ENCRYPT : CKA_WRAP, false),
-                        Flag(wraps ? CKA_DECRYPT : CKA_UNWRAP, false),
-                        Flag(CKA_SIGN, false),
-                        Flag(CKA_VERIFY, false),
-                        Flag(CKA_DERIVE, false),
-                        Flag(CKA_MODIFIABLE, key.modifiable),
-                        Flag(CKA_COPYABLE, key.modifiable),
+                        FlagAttribute(wraps ? CKA_ENCRYPT : CKA_WRAP, false),
+                        FlagAttribute(wraps ? CKA_DECRYPT : CKA_UNWRAP, false),
+                        FlagAttribute(CKA_SIGN, false),
+                        FlagAttribute(CKA_VERIFY, false),
+                        FlagAttribute(CKA_DERIVE, false),
+                        FlagAttribute(CKA_MODIFIABLE, key.modifiable),
+                        FlagAttribute(CKA_COPYABLE, key.modifiable),
                     });
 }
 
@@ -101,18 +91,19 @@ absl::StatusOr<CK_OBJECT_HANDLE> MakeMacKey(const Module& module, CK_SESSION_HAN
   CK_ULONG generic = CKK_GENERIC_SECRET;
   const KeySelector name = MacNames(key.selector).front();
   std::vector<CK_ATTRIBUTE> needed = Common(name, lifetime);
-  needed.insert(needed.end(), {Number(CKA_CLASS, secret_key), Number(CKA_KEY_TYPE, generic),
-                               Flag(CKA_SIGN, true)});
+  needed.insert(needed.end(),
+                {NumberAttribute(CKA_CLASS, secret_key), NumberAttribute(CKA_KEY_TYPE, generic),
+                 FlagAttribute(CKA_SIGN, true)});
   return MakeSecret(module, session, CKM_GENERIC_SECRET_KEY_GEN, std::move(needed),
                     {
-                        Flag(CKA_VERIFY, true),
-                        Flag(CKA_ENCRYPT, false),
-                        Flag(CKA_DECRYPT, false),
-                        Flag(CKA_WRAP, false),
-                        Flag(CKA_UNWRAP, false),
-                        Flag(CKA_DERIVE, false),
-                        Flag(CKA_MODIFIABLE, key.modifiable),
-                        Flag(CKA_COPYABLE, key.modifiable),
+                        FlagAttribute(CKA_VERIFY, true),
+                        FlagAttribute(CKA_ENCRYPT, false),
+                        FlagAttribute(CKA_DECRYPT, false),
+                        FlagAttribute(CKA_WRAP, false),
+                        FlagAttribute(CKA_UNWRAP, false),
+                        FlagAttribute(CKA_DERIVE, false),
+                        FlagAttribute(CKA_MODIFIABLE, key.modifiable),
+                        FlagAttribute(CKA_COPYABLE, key.modifiable),
                     });
 }
 
@@ -121,18 +112,18 @@ absl::StatusOr<CK_OBJECT_HANDLE> MakeRsaPair(const Module& module, CK_SESSION_HA
   // Nothing is asked of CKA_ENCRYPT: libcrypto encrypts, and tpm2-pkcs11 1.9 makes no key that may
   // encrypt and not sign, which are one attribute of a TPM's object.
   const std::vector<CK_ATTRIBUTE> public_template = {
-      Number(CKA_MODULUS_BITS, bits),
+      NumberAttribute(CKA_MODULUS_BITS, bits),
       {CKA_PUBLIC_EXPONENT, kExponent, sizeof(kExponent)},
-      Text(CKA_LABEL, key.selector.label),
-      Text(CKA_ID, key.selector.id),
-      Flag(CKA_TOKEN, lifetime == Lifetime::kToken),
+      TextAttribute(CKA_LABEL, key.selector.label),
+      TextAttribute(CKA_ID, key.selector.id),
+      FlagAttribute(CKA_TOKEN, lifetime == Lifetime::kToken),
   };
   std::vector<CK_ATTRIBUTE> needed = Common(key.selector, lifetime);
-  needed.push_back(Flag(CKA_DECRYPT, true));
+  needed.push_back(FlagAttribute(CKA_DECRYPT, true));
   const std::vector<CK_ATTRIBUTE> wanted = {
-      Flag(CKA_UNWRAP, false),
-      Flag(CKA_MODIFIABLE, false),
-      Flag(CKA_SIGN, false),
+      FlagAttribute(CKA_UNWRAP, false),
+      FlagAttribute(CKA_MODIFIABLE, false),
+      FlagAttribute(CKA_SIGN, false),
   };
   CK_MECHANISM mechanism = {CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
   CK_OBJECT_HANDLE public_key = 0;

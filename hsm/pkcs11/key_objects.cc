@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/hex.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11/attributes.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/rsa_oaep.h"
 
@@ -26,18 +27,6 @@ constexpr char kMacType[] = "HMAC";
 constexpr char kGenericType[] = "generic secret";
 constexpr size_t kLeastMacBits = 256;
 constexpr size_t kMaxTextBytes = 1024;  // of CKA_LABEL and CKA_ID
-CK_BBOOL kTrue = CK_TRUE;
-CK_BBOOL kFalse = CK_FALSE;
-
-CK_ATTRIBUTE Text(CK_ATTRIBUTE_TYPE type, const std::string& text) {
-  return {type, const_cast<char*>(text.data()), text.size()};
-}
-CK_ATTRIBUTE Flag(CK_ATTRIBUTE_TYPE type, bool value) {
-  return {type, value ? &kTrue : &kFalse, sizeof(CK_BBOOL)};
-}
-CK_ATTRIBUTE Number(CK_ATTRIBUTE_TYPE type, CK_ULONG& value) {
-  return {type, &value, sizeof(value)};
-}
 
 // Ends the search that is active in a session.
 class FindObjectsScope final {
@@ -167,10 +156,11 @@ absl::StatusOr<std::vector<CK_OBJECT_HANDLE>> FindKeyObjects(const Module& modul
                                                              CK_OBJECT_CLASS object_class,
                                                              std::optional<CK_KEY_TYPE> type,
                                                              const KeySelector& wanted) {
-  std::vector<CK_ATTRIBUTE> query = {Number(CKA_CLASS, object_class), Flag(CKA_TOKEN, true)};
-  if (type.has_value()) query.push_back(Number(CKA_KEY_TYPE, *type));
-  if (!wanted.label.empty()) query.push_back(Text(CKA_LABEL, wanted.label));
-  if (!wanted.id.empty()) query.push_back(Text(CKA_ID, wanted.id));
+  std::vector<CK_ATTRIBUTE> query = {NumberAttribute(CKA_CLASS, object_class),
+                                     FlagAttribute(CKA_TOKEN, true)};
+  if (type.has_value()) query.push_back(NumberAttribute(CKA_KEY_TYPE, *type));
+  if (!wanted.label.empty()) query.push_back(TextAttribute(CKA_LABEL, wanted.label));
+  if (!wanted.id.empty()) query.push_back(TextAttribute(CKA_ID, wanted.id));
   KEKD_RETURN_IF_ERROR(
       CheckRv(module->C_FindObjectsInit(session, query.data(), query.size()), "C_FindObjectsInit"));
   const FindObjectsScope scope(module, session);
@@ -330,8 +320,8 @@ absl::StatusOr<KeyDescription> DescribeKey(const Module& module, CK_SESSION_HAND
   CK_ULONG bytes = 0;
   std::string label(kMaxTextBytes, '\0');
   std::string id(kMaxTextBytes, '\0');
-  query.push_back(Number(CKA_KEY_TYPE, type));
-  query.push_back(Number(CKA_VALUE_LEN, bytes));
+  query.push_back(NumberAttribute(CKA_KEY_TYPE, type));
+  query.push_back(NumberAttribute(CKA_VALUE_LEN, bytes));
   query.push_back({CKA_LABEL, label.data(), label.size()});
   query.push_back({CKA_ID, id.data(), id.size()});
 

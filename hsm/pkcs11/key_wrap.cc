@@ -6,6 +6,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11/attributes.h"
 #include "hsm/pkcs11/cryptoki3.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 
@@ -14,8 +15,6 @@ namespace {
 
 constexpr size_t kWrappedBytes = 40;
 constexpr size_t kPaddedWrappedBytes = 48;
-CK_BBOOL kTrue = CK_TRUE;
-CK_BBOOL kFalse = CK_FALSE;
 
 CK_MECHANISM MechanismOf(KeyMechanism mechanism) {
   switch (mechanism) {
@@ -64,12 +63,11 @@ absl::StatusOr<CK_OBJECT_HANDLE> MakeReadable(absl::string_view function, MakeOb
   CK_RV rv = CKR_OK;
   for (const bool hidden : {true, false}) {
     for (CK_ULONG type : {CK_ULONG{CKK_GENERIC_SECRET}, CK_ULONG{CKK_AES}}) {
-      std::vector<CK_ATTRIBUTE> attributes = {{CKA_CLASS, &secret_key, sizeof(secret_key)},
-                                              {CKA_KEY_TYPE, &type, sizeof(type)},
-                                              {CKA_TOKEN, &kFalse, sizeof(kFalse)},
-                                              {CKA_SENSITIVE, &kFalse, sizeof(kFalse)},
-                                              {CKA_EXTRACTABLE, &kTrue, sizeof(kTrue)}};
-      if (hidden) attributes.push_back({CKA_PRIVATE, &kTrue, sizeof(kTrue)});
+      std::vector<CK_ATTRIBUTE> attributes = {
+          NumberAttribute(CKA_CLASS, secret_key), NumberAttribute(CKA_KEY_TYPE, type),
+          FlagAttribute(CKA_TOKEN, false), FlagAttribute(CKA_SENSITIVE, false),
+          FlagAttribute(CKA_EXTRACTABLE, true)};
+      if (hidden) attributes.push_back(FlagAttribute(CKA_PRIVATE, true));
       CK_OBJECT_HANDLE object = 0;
       rv = make(std::move(attributes), &object);
       if (rv == CKR_OK) return object;
@@ -91,7 +89,7 @@ absl::StatusOr<std::string> WrapOneTimeKey(const Module& module, CK_SESSION_HAND
                                            const SecretBytes& one_time_key) {
   const ByteView value = one_time_key.Reveal(SecretAccessToken());
   const auto create = [&](std::vector<CK_ATTRIBUTE> attributes, CK_OBJECT_HANDLE* object) {
-    attributes.push_back({CKA_VALUE, const_cast<uint8_t*>(value.data()), value.size()});
+    attributes.push_back({CKA_VALUE, Unconst(value.data()), value.size()});
     return module->C_CreateObject(session, attributes.data(), attributes.size(), object);
   };
   KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE created, MakeReadable("C_CreateObject", create));
@@ -118,8 +116,8 @@ absl::StatusOr<SecretBytes> UnwrapOneTimeKey(const Module& module, CK_SESSION_HA
   }
   CK_MECHANISM with = MechanismOf(mechanism);
   const auto unwrap = [&](std::vector<CK_ATTRIBUTE> attributes, CK_OBJECT_HANDLE* object) {
-    return module->C_UnwrapKey(session, &with, key, const_cast<uint8_t*>(wrapped.data()),
-                               wrapped.size(), attributes.data(), attributes.size(), object);
+    return module->C_UnwrapKey(session, &with, key, Unconst(wrapped.data()), wrapped.size(),
+                               attributes.data(), attributes.size(), object);
   };
   KEKD_ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE unwrapped, MakeReadable("C_UnwrapKey", unwrap));
   TemporaryObject object(module, session, unwrapped);

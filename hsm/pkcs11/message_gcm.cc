@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11/attributes.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/gcm.h"
 
@@ -12,9 +13,6 @@ namespace kekd {
 namespace {
 
 constexpr size_t kNonceBytes = 12;
-
-// Cryptoki's pointers are never const, its functions do not write through these.
-unsigned char* Unconst(const uint8_t* bytes) { return const_cast<unsigned char*>(bytes); }
 
 GcmMessageParameters Parameters(std::array<uint8_t, kNonceBytes>& nonce,
                                 std::array<uint8_t, kGcmTagBytes>& tag) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/openssl.h"
 #include "base/status_macros.h"
+#include "hsm/pkcs11/attributes.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 
 namespace kekd {
@@ -120,7 +121,7 @@ absl::StatusOr<SecretBytes> OaepOpen(const Module& module, CK_SESSION_HANDLE ses
   SecretBytes plaintext(sealed.size());
   CK_ULONG size = plaintext.size();
   KEKD_RETURN_IF_ERROR(
-      CheckRv(module->C_Decrypt(session, const_cast<uint8_t*>(sealed.data()), sealed.size(),
+      CheckRv(module->C_Decrypt(session, Unconst(sealed.data()), sealed.size(),
                                 plaintext.RevealMutable(SecretAccessToken()).data(), &size),
               "C_Decrypt"));
   if (size != kOneTimeKeyBytes) {
