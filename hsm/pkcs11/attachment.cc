@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/key_objects.h"
+#include "hsm/token/nonce_history.h"
 
 namespace kekd {
 namespace {
@@ -20,11 +21,6 @@ SecretBytes CanaryText(KeyMechanism mechanism) {
 }
 ByteView CanaryData(KeyMechanism mechanism) {
   return BindsAssociatedData(mechanism) ? AsBytes(kCanaryData) : ByteView();
-}
-
-// Whether it is the token that makes nonces with it.
-bool MakesNonces(KeyMechanism mechanism) {
-  return BindsAssociatedData(mechanism) && mechanism != KeyMechanism::kGcmCallerIv;
 }
 
 // How many sessions of ours the token allows besides the one that keeps the login and one that
@@ -49,21 +45,18 @@ Attachment::Attachment(const Module& module, TokenInfo token, CK_SESSION_HANDLE 
   sessions_.Reset(&module_, token_.slot, SessionLimit(token_.info, sessions));
 }
 
+std::shared_ptr<const FoundKey> Attachment::Known(const KeyReference& key) {
+  MutexLock lock(&keys_mu_);
+  const auto known = keys_.find(NameOf(key));
+  return known == keys_.end() ? nullptr : known->second;
+}
+
 absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyReference& key,
                                                                  SessionPool::Lease& lease) {
-  const Name name = NameOf(key);
-  {
-    MutexLock lock(&keys_mu_);
-    const auto known = keys_.find(name);
-    if (known != keys_.end()) return known->second;
-  }
+  if (std::shared_ptr<const FoundKey> known = Known(key); known != nullptr) return known;
   if (key.key.empty()) return absl::InvalidArgumentError("a key needs a label or an id");
   MutexLock finding(&find_mu_);
-  {
-    MutexLock lock(&keys_mu_);
-    const auto known = keys_.find(name);
-    if (known != keys_.end()) return known->second;
-  }
+  if (std::shared_ptr<const FoundKey> known = Known(key); known != nullptr) return known;
   auto found = std::make_shared<FoundKey>();
   KEKD_ASSIGN_OR_RETURN(found->token_key, FindKey(module_, lease.session(), key));
   found->nonces = known_keys_.Nonces(key.key);
@@ -74,7 +67,7 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
     KEKD_ASSIGN_OR_RETURN(found->canary, SealCanary(found->token_key, lease));
     // One that a broken token has sealed would make a good one suspect for ever.
     KEKD_RETURN_IF_ERROR(OpenCanary(*found, lease));
-    if (MakesNonces(key.mechanism)) {
+    if (TokenMakesNonce(key.mechanism)) {
       KEKD_RETURN_IF_ERROR(found->nonces->Note(found->canary.sealed, key.mechanism));
     }
     known_keys_.KeepCanary(key.key, found->canary);
@@ -89,7 +82,7 @@ absl::StatusOr<std::shared_ptr<const FoundKey>> Attachment::Find(const KeyRefere
   }
   known_keys_.Add(key.key);
   MutexLock lock(&keys_mu_);
-  keys_[name] = found;
+  keys_[Name(NameOf(key))] = found;
   return std::shared_ptr<const FoundKey>(found);
 }
 
@@ -141,7 +134,7 @@ absl::StatusOr<std::string> Attachment::SealWith(const FoundKey& found,
   KEKD_ASSIGN_OR_RETURN(std::string sealed, Seal(module_, lease.session(), found.key(), random_,
                                                  plaintext, associated_data));
   const KeyMechanism mechanism = found.key().mechanism;
-  if (MakesNonces(mechanism)) KEKD_RETURN_IF_ERROR(found.nonces->Note(sealed, mechanism));
+  if (TokenMakesNonce(mechanism)) KEKD_RETURN_IF_ERROR(found.nonces->Note(sealed, mechanism));
   return sealed;
 }
 

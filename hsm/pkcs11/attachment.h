@@ -2,6 +2,7 @@
 #ifndef KEKD_HSM_PKCS11_ATTACHMENT_H_
 #define KEKD_HSM_PKCS11_ATTACHMENT_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/mutex.h"
 #include "base/random_source.h"
 #include "base/secret_bytes.h"
@@ -67,11 +69,16 @@ class Attachment final {
   absl::Status OpenCanary(const FoundKey& found, SessionPool::Lease& lease) const;
 
  private:
-  // Label and id, and how it is used: one name may be of keys of several kinds.
+  // Label and id, and how it is used: one name may be of keys of several kinds. Every call looks
+  // its key up, so that copies nothing.
   using Name = std::tuple<std::string, std::string, KeyMechanism, std::string>;
-  static Name NameOf(const KeyReference& key) {
+  using NameView =
+      std::tuple<absl::string_view, absl::string_view, KeyMechanism, absl::string_view>;
+  static NameView NameOf(const KeyReference& key) {
     return {key.key.label, key.key.id, key.mechanism, key.public_key};
   }
+  // Null if it was not used yet.
+  std::shared_ptr<const FoundKey> Known(const KeyReference& key);
   absl::StatusOr<Canary> SealCanary(const SealingKey& key, SessionPool::Lease& lease) const;
   absl::StatusOr<bool> TryCanary(const FoundKey& found, SessionPool::Lease& lease) const;
   absl::Status CheckSame(const KeyReference& key, const FoundKey& found,
@@ -89,7 +96,7 @@ class Attachment final {
   // One thread looks on the token; those that have their key do not wait for it. Before keys_mu_.
   Mutex find_mu_;
   Mutex keys_mu_;
-  std::map<Name, std::shared_ptr<const FoundKey>> keys_ ABSL_GUARDED_BY(keys_mu_);
+  std::map<Name, std::shared_ptr<const FoundKey>, std::less<>> keys_ ABSL_GUARDED_BY(keys_mu_);
 };
 
 }  // namespace kekd
