@@ -31,6 +31,12 @@ bool IsSameToken(const TokenSelector& a, const TokenSelector& b) {
          a.label == b.label && a.manufacturer == b.manufacturer;
 }
 
+// What is for people would go to the worker with every call.
+KeyReference ForCalls(KeyReference reference) {
+  reference.mechanism_reason.clear();
+  return reference;
+}
+
 }  // namespace
 
 absl::Time BeforeDeadline(absl::Time deadline) {
@@ -39,7 +45,9 @@ absl::Time BeforeDeadline(absl::Time deadline) {
 }
 
 Pkcs11Key::Pkcs11Key(std::shared_ptr<TokenGroup> tokens, KeyReference reference, std::string name)
-    : tokens_(std::move(tokens)), reference_(std::move(reference)), name_(std::move(name)) {}
+    : tokens_(std::move(tokens)),
+      reference_(ForCalls(std::move(reference))),
+      name_(std::move(name)) {}
 
 Pkcs11Key::~Pkcs11Key() {
   if (!single()) tokens_->ForgetOwner(this);

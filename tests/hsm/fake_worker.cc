@@ -156,6 +156,10 @@ std::vector<std::string> OpenDescriptors() {
 
 WorkerResponse Behave(WorkerRequest& request) {
   WorkerResponse response;
+  if (!request.key.mechanism_reason.empty()) {
+    response.status = absl::InternalError("a call with what is for people only");
+    return response;
+  }
   if (request.verb == WorkerVerb::kEncrypt) {
     response.bytes = std::string(kNonceBytes, 'n');
     for (const uint8_t byte : request.secret.Reveal(SecretAccessToken())) {

@@ -72,6 +72,19 @@ TEST_F(Pkcs11KeyBackendTest, OpensAndDestroysOnlyWhatWasMadeForTheSpec) {
   KEKD_EXPECT_OK(backend->DestroyKey(SpecOf(3), material, FakeToken::Later()));
 }
 
+TEST_F(Pkcs11KeyBackendTest, SendsTheWorkerNothingThatIsForPeopleOnly) {
+  const std::unique_ptr<KeyBackend> backend = Backend();
+  KEKD_ASSERT_OK_AND_ASSIGN(KeyMaterial material,
+                            backend->GenerateKey(SpecOf(3), FakeToken::Later()));
+  KEKD_ASSERT_OK_AND_ASSIGN(KeyReference reference, KeyReference::Parse(material.key_reference));
+  reference.mechanism = KeyMechanism::kGcmTokenIv;
+  reference.mechanism_reason = "CKR_MECHANISM_PARAM_INVALID";
+  material.key_reference = reference.ToString();
+  KEKD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<const BackendKey> key,
+                            backend->OpenKey(SpecOf(3), material, FakeToken::Later()));
+  KEKD_EXPECT_OK(key->Encrypt(SecretFromText("seed"), AsBytes("data"), FakeToken::Later()));
+}
+
 TEST_F(Pkcs11KeyBackendTest, AKeyOnADeviceMayBlockAndEndsBeforeItsDeadline) {
   const std::unique_ptr<KeyBackend> backend = Backend();
   KEKD_ASSERT_OK_AND_ASSIGN(const KeyMaterial material,
