@@ -16,7 +16,7 @@
 #include "kms/config/accounts.h"
 #include "kms/config/config.h"
 #include "kms/config/pkcs11_reader.h"
-#include "kms/config/yaml_document.h"
+#include "base/yaml/yaml_document.h"
 #include "kms/config/yaml_reader.h"
 
 namespace kekd {

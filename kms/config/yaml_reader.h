@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "kms/config/yaml_document.h"
+#include "base/yaml/yaml_document.h"
 
 namespace kekd {
 

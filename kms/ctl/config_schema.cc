@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "kms/config/yaml_document.h"
+#include "base/yaml/yaml_document.h"
 
 namespace kekd {
 namespace {

@@ -1,6 +1,6 @@
 // YAML, as much of it as a configuration needs.
-#ifndef KEKD_KMS_CONFIG_YAML_DOCUMENT_H_
-#define KEKD_KMS_CONFIG_YAML_DOCUMENT_H_
+#ifndef KEKD_BASE_YAML_YAML_DOCUMENT_H_
+#define KEKD_BASE_YAML_YAML_DOCUMENT_H_
 
 #include <string>
 #include <vector>
@@ -29,4 +29,4 @@ absl::StatusOr<YamlNode> ParseYaml(absl::string_view yaml, absl::string_view ori
 
 }  // namespace kekd
 
-#endif  // KEKD_KMS_CONFIG_YAML_DOCUMENT_H_
+#endif  // KEKD_BASE_YAML_YAML_DOCUMENT_H_

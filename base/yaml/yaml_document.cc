@@ -1,4 +1,4 @@
-#include "kms/config/yaml_document.h"
+#include "base/yaml/yaml_document.h"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
