@@ -67,6 +67,12 @@ struct KeyMaterial {
   }
 };
 
+// What the record keeps of a time; rounding before keeps a ring in memory equal to what is read
+// back.
+inline absl::Time ToMillisecond(absl::Time time) {
+  return absl::FromUnixMillis(absl::ToUnixMillis(time));
+}
+
 // A key version (NIST SP 800-57's "key"; PKCS#11's secret-key object): number, name, where it is,
 // state and times. Times that have not come yet are absl::InfiniteFuture(). Kept to the
 // millisecond.

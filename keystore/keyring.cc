@@ -11,9 +11,6 @@
 namespace kekd {
 namespace {
 
-// The record keeps milliseconds; rounding here keeps a ring in memory equal to what is read back.
-absl::Time ToMillisecond(absl::Time time) { return absl::FromUnixMillis(absl::ToUnixMillis(time)); }
-
 absl::Status CheckVersion(const KeyVersion& version, uint32_t expected_number) {
   if (version.number != expected_number) {
     return absl::InvalidArgumentError(absl::StrCat("key version ", version.number, " stands where ",
@@ -105,6 +102,23 @@ absl::Status CheckCost(const Wrap& wrap) {
       absl::StrCat("wrap ", wrap.number, " costs to open what no wrap of this kekd costs"));
 }
 
+// How a rotation stands to the versions that it is between.
+absl::Status CheckRotation(const Keyring::Parts& parts) {
+  if (!parts.rotation.has_value()) return absl::OkStatus();
+  const RotationRecord& rotation = *parts.rotation;
+  KEKD_RETURN_IF_ERROR(CheckRotationRecord(rotation));
+  if (rotation.to > parts.versions.size()) {
+    return absl::InvalidArgumentError("a rotation leads to a key version that there is not");
+  }
+  const KeyState state = parts.versions[rotation.to - 1].state;
+  const bool fits = rotation.step <= RotationStep::kPromote ? state == KeyState::kPreActivation
+                    : rotation.IsRunning()                  ? state == KeyState::kActive
+                                                            : state != KeyState::kPreActivation;
+  if (fits) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(DescribeRotation(rotation), ", leads to a version that is ", ToString(state)));
+}
+
 absl::Status CheckFormat(const Keyring::Parts& parts) {
   if (parts.format < Keyring::kOldestFormat || parts.format > Keyring::kFormat) {
     return absl::InvalidArgumentError(absl::StrCat("no record has format ", parts.format));
@@ -115,6 +129,10 @@ absl::Status CheckFormat(const Keyring::Parts& parts) {
   if (parts.format <= 2 && !FitsFormat2(parts)) {
     return absl::InvalidArgumentError(
         absl::StrCat("the keyring does not fit in a record of format ", parts.format));
+  }
+  if (parts.format <= 3 && parts.rotation.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a record of format ", parts.format, " tells of no rotation"));
   }
   if (parts.ring_key_number == 0) {
     return absl::InvalidArgumentError("the ring key has no number");
@@ -174,6 +192,7 @@ absl::StatusOr<Keyring> Keyring::Create(Parts parts) {
     return absl::InvalidArgumentError(
         absl::StrCat(active, " key versions are active; exactly one must be"));
   }
+  KEKD_RETURN_IF_ERROR(CheckRotation(parts));
   return Keyring(std::move(parts));
 }
 
@@ -255,6 +274,17 @@ absl::StatusOr<Keyring> Keyring::WithPromoted(uint32_t number, absl::Time now) c
     return absl::FailedPreconditionError(
         absl::StrCat("key version ", number, " is marked compromised and can't be promoted"));
   }
+  if (next.rotation.has_value() && next.rotation->IsRunning()) {
+    KEKD_ASSIGN_OR_RETURN(RotationRecord rotation, RunningTo(number));
+    if (rotation.step != RotationStep::kPromote) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "key version ", number, " can't be promoted yet: ", DescribeRotation(rotation),
+          ": 'kekctl rotate resume' goes on with it"));
+    }
+    rotation.step = RotationStep::kObserve;
+    rotation.step_time = ToMillisecond(now);
+    next.rotation = std::move(rotation);
+  }
   for (KeyVersion& version : next.versions) {
     if (version.state != KeyState::kActive) continue;
     version.state = KeyState::kDeactivated;
@@ -282,6 +312,11 @@ absl::StatusOr<Keyring> Keyring::WithDestroyed(uint32_t number, absl::Time now) 
   if (version.state == KeyState::kDestroyed) {
     return absl::FailedPreconditionError(
         absl::StrCat("key version ", number, " is destroyed already"));
+  }
+  if (next.rotation.has_value() && next.rotation->IsRunning() &&
+      (number == next.rotation->from || number == next.rotation->to)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "key version ", number, " can't be destroyed during ", DescribeRotation(*next.rotation)));
   }
   version.state = KeyState::kDestroyed;
   version.destruction_time = ToMillisecond(now);
@@ -398,6 +433,12 @@ absl::Status Keyring::CheckSucceeds(const Keyring& before) const {
       ring_key_number() < before.ring_key_number()) {
     return absl::FailedPreconditionError(
         "a keyring can't be replaced by one of an older format or with an older ring key");
+  }
+  if (before.rotation().has_value() &&
+      (!rotation().has_value() || rotation()->to < before.rotation()->to ||
+       (rotation()->to == before.rotation()->to && rotation()->step < before.rotation()->step))) {
+    return absl::FailedPreconditionError(
+        "a keyring can't be replaced by one with an earlier step of its rotation");
   }
   if (versions().size() < before.versions().size()) {
     return absl::FailedPreconditionError(absl::StrCat("a keyring of ", before.versions().size(),

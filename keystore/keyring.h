@@ -3,6 +3,7 @@
 #define KEKD_KEYSTORE_KEYRING_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "absl/time/time.h"
 #include "base/uuid.h"
 #include "keystore/key_version.h"
+#include "keystore/rotation_record.h"
 
 namespace kekd {
 
@@ -35,6 +37,9 @@ struct AppliedRequest {
 //   WithCompromised  any, adds the mark
 //   WithDestroyed    pre-activation, deactivated -> destroyed
 //
+// While a rotation runs no other version than its own becomes the primary, that one not before it
+// is at that step, and neither of the two it is between is destroyed.
+//
 // What a ring can hold depends on the format of its record (docs/formats.md), which only
 // WithFormat raises; a change that needs a newer one is refused with the command that raises it.
 //
@@ -47,7 +52,7 @@ class Keyring final {
   static constexpr size_t kMaxAppliedRequests = 32;
   static constexpr size_t kMaxWraps = 64;
   // Of the record: what new rings get, and the oldest that is still read and written.
-  static constexpr uint16_t kFormat = 3;
+  static constexpr uint16_t kFormat = 4;
   static constexpr uint16_t kOldestFormat = 1;
 
   // What a keyring is made of; also how a store builds one from a record.
@@ -63,6 +68,7 @@ class Keyring final {
     uint32_t next_wrap_number = 1;
     uint32_t ring_key_number = 1;  // counts the ring keys of this ring
     std::string former_ring_key;   // wrapped under this one (RingKey::WrapFormer); or empty
+    std::optional<RotationRecord> rotation = {};  // the newest; none: there never was one
   };
   // InvalidArgument, naming the rule, if the parts break one of the rules above.
   static absl::StatusOr<Keyring> Create(Parts parts);
@@ -77,6 +83,7 @@ class Keyring final {
   uint32_t next_wrap_number() const { return parts_.next_wrap_number; }
   uint32_t ring_key_number() const { return parts_.ring_key_number; }
   const std::string& former_ring_key() const { return parts_.former_ring_key; }
+  const std::optional<RotationRecord>& rotation() const { return parts_.rotation; }
   const Parts& parts() const { return parts_; }
 
   // Null if there is none. The primary is the one active version.
@@ -92,12 +99,28 @@ class Keyring final {
   absl::StatusOr<Keyring> WithNewVersion(KeyVersion version) const;
   // NotFound for an unknown number. FailedPrecondition unless it is pre-activation and not
   // compromised: a version that was primary once is never primary again, since a key_id must not
-  // come back (KMS v2, "key_id and rotation").
+  // come back (KMS v2, "key_id and rotation"). Takes a rotation to this version to its next step.
   absl::StatusOr<Keyring> WithPromoted(uint32_t number, absl::Time now) const;
   absl::StatusOr<Keyring> WithCompromised(uint32_t number, absl::Time now) const;
   // FailedPrecondition for the primary. Drops the wraps; the record of the version stays. Whether
   // anything still refers to it is for the caller to have proved.
   absl::StatusOr<Keyring> WithDestroyed(uint32_t number, absl::Time now) const;
+
+  // FailedPrecondition, with the command to use, if a rotation runs or the format has none.
+  absl::Status CheckMayBeginRotation() const;
+  // A rotation to `rotation.to`, a pre-activation version of this ring, at its first step and from
+  // the primary that there is. FailedPrecondition if one runs.
+  absl::StatusOr<Keyring> WithRotationBegun(RotationRecord rotation, absl::Time now) const;
+  // The rotation to `to` goes on to `step`, from the one before; never to what WithPromoted does.
+  // OK and the same ring if it is there already. FailedPrecondition if another rotation runs, or
+  // if nodes have yet to prove.
+  absl::StatusOr<Keyring> WithRotationAt(uint32_t to, RotationStep step, absl::Time now) const;
+  // Of the roster's node; InvalidArgument if it is not in it. A later proof replaces one.
+  absl::StatusOr<Keyring> WithNodeProved(uint32_t to, absl::string_view node, absl::Time now) const;
+  // Ends the rotation to `to`. Its version is destroyed with it unless it has become the primary.
+  absl::StatusOr<Keyring> WithRotationAborted(uint32_t to, absl::string_view reason,
+                                              absl::Time now) const;
+
   // One more wrap of the ring key, of number next_wrap_number().
   absl::StatusOr<Keyring> WithWrap(Wrap wrap, absl::Time now) const;
   // The same ring under a new ring key: some of the ring key's wraps, made anew under their old
@@ -130,6 +153,9 @@ class Keyring final {
 
  private:
   explicit Keyring(Parts parts) : parts_(std::move(parts)) {}
+  // The rotation to `to` if it runs; else FailedPrecondition, with the one that there is.
+  absl::StatusOr<RotationRecord> RunningTo(uint32_t to) const;
+  absl::StatusOr<Keyring> WithRotation(RotationRecord rotation) const;
   // The parts with one version changed, for the With… functions.
   absl::StatusOr<Parts> PartsFor(uint32_t number) const;
 

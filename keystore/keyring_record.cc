@@ -83,6 +83,23 @@ void ToProto(const Wrap& wrap, pb::Wrap* out) {
   kdf->set_salt(wrap.kdf->salt);
 }
 
+void ToProto(const RotationRecord& rotation, pb::Rotation* out) {
+  out->set_from(rotation.from);
+  out->set_to(rotation.to);
+  out->set_step(static_cast<pb::RotationStep>(rotation.step));  // of the same numbers
+  out->set_who(rotation.who);
+  out->set_reason(rotation.reason);
+  for (const std::string& node : rotation.nodes) out->add_nodes(node);
+  for (const ProvedNode& one : rotation.proved) {
+    pb::ProvedNode* const proved = out->add_proved();
+    proved->set_node(one.node);
+    proved->set_proved_ms(ToMillis(one.time));
+  }
+  out->set_begun_ms(ToMillis(rotation.begin_time));
+  out->set_step_ms(ToMillis(rotation.step_time));
+  out->set_end_reason(rotation.end_reason);
+}
+
 // Field by field what the format of the keyring has.
 
 pb::KeyringBody ToProto(const Keyring& keyring) {
@@ -125,6 +142,7 @@ pb::KeyringBody ToProto(const Keyring& keyring) {
   body.set_next_wrap_number(keyring.next_wrap_number());
   body.set_ring_key_number(keyring.ring_key_number());
   body.set_former_ring_key(keyring.former_ring_key());
+  if (keyring.rotation().has_value()) ToProto(*keyring.rotation(), body.mutable_rotation());
   return body;
 }
 
@@ -205,6 +223,24 @@ absl::StatusOr<KeyVersion> FromProto(const pb::KeyVersion& in) {
   return version;
 }
 
+// As it stands there: what a rotation may be is for Keyring::Create to say.
+RotationRecord FromProto(const pb::Rotation& in) {
+  RotationRecord rotation;
+  rotation.from = in.from();
+  rotation.to = in.to();
+  rotation.step = static_cast<RotationStep>(in.step());
+  rotation.who = in.who();
+  rotation.reason = in.reason();
+  rotation.nodes = {in.nodes().begin(), in.nodes().end()};
+  for (const pb::ProvedNode& one : in.proved()) {
+    rotation.proved.push_back({one.node(), FromMillis(one.proved_ms())});
+  }
+  rotation.begin_time = FromMillis(in.begun_ms());
+  rotation.step_time = FromMillis(in.step_ms());
+  rotation.end_reason = in.end_reason();
+  return rotation;
+}
+
 absl::StatusOr<Keyring> FromProto(const pb::KeyringBody& body, uint16_t format,
                                   const Uuid& ring_uuid, uint64_t generation) {
   Keyring::Parts parts;
@@ -237,6 +273,7 @@ absl::StatusOr<Keyring> FromProto(const pb::KeyringBody& body, uint16_t format,
     out.version = applied.version();
     out.digest = applied.digest();
   }
+  if (body.has_rotation()) parts.rotation = FromProto(body.rotation());
   return Keyring::Create(std::move(parts));
 }
 

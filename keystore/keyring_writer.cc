@@ -12,22 +12,6 @@
 namespace kekd {
 namespace {
 
-// A version is promoted only after its key has decrypted its canary here, wherever it is to be
-// held.
-absl::Status CheckMayBecomePrimary(const OpenKeyring& current, uint32_t number,
-                                   absl::Time deadline) {
-  const OpenKeyring::Entry* entry = current.Find(number);
-  if (entry->key == nullptr) {
-    return WithContext(entry->status, absl::StrCat("key version ", number,
-                                                   " can't be promoted: it can't be opened"));
-  }
-  KEKD_RETURN_IF_ERROR(
-      WithContext(CheckCanary(current.keyring().identity(), *entry->version, *entry->key, deadline),
-                  "the version can't be promoted"));
-  // What is encrypted under the primary must not depend on the one place that has its key.
-  return WithContext(entry->key->ProveEverywhere(deadline), "the version can't be promoted");
-}
-
 // The wraps of a version, those of the former ring key made anew and opened again: what a commit
 // replaces is gone afterwards.
 absl::StatusOr<std::vector<Wrap>> RewrapKeks(const KeyVersion& version, const RingIdentity& ring,
@@ -99,7 +83,19 @@ absl::StatusOr<KeyringWriter::Applied> KeyringWriter::Apply(const Transition& tr
   }
   last_change_ = {std::string(who), DescribeChange(transition, version), options_.clock->Now()};
   PublishLocked(*std::move(committed), deadline);
-  return Applied{current_->Get(), version};
+  Applied applied{current_->Get(), version};
+  if (!change.ends_key) return applied;
+  // The record is the truth: what is left on a device opens nothing that the ring may still need.
+  const absl::Status ended = EndKeyLocked(next, version, deadline);
+  if (!ended.ok()) {
+    applied.warning =
+        absl::StrCat("key version ", version, " is destroyed by the record, but what its device ",
+                     "holds of it could not be: ", ended.message(), "; 'kekctl retire ", version,
+                     "' tries it again");
+    LogWarning("a destroyed key is still on its device",
+               {{"version", version}, {"error", ended.message()}});
+  }
+  return applied;
 }
 
 absl::Status KeyringWriter::TooLateLocked(uint64_t generation, uint64_t expected_generation) const {
@@ -163,7 +159,9 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::ChangedLocked(const OpenKey
   }
   if (const auto* promote = std::get_if<PromoteVersion>(&transition)) {
     KEKD_ASSIGN_OR_RETURN(Keyring promoted, ring.WithPromoted(promote->number, now));
-    KEKD_RETURN_IF_ERROR(CheckMayBecomePrimary(current, promote->number, deadline));
+    KEKD_RETURN_IF_ERROR(
+        WithContext(current.CheckDecrypts(promote->number, deadline),
+                    absl::StrCat("key version ", promote->number, " can't be promoted")));
     return Change{std::move(promoted), promote->number};
   }
   if (const auto* add = std::get_if<AddWrap>(&transition)) {
@@ -172,6 +170,39 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::ChangedLocked(const OpenKey
   }
   if (const auto* replace = std::get_if<ReplaceRingKey>(&transition)) {
     return WithNewRingKeyLocked(ring, *replace);
+  }
+  if (const auto* begin = std::get_if<BeginRotation>(&transition)) {
+    return WithRotationBegunLocked(ring, *begin, deadline);
+  }
+  if (const auto* advance = std::get_if<AdvanceRotation>(&transition)) {
+    KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithRotationAt(advance->to, advance->step, now));
+    if (advance->step == RotationStep::kProve) {
+      KEKD_RETURN_IF_ERROR(
+          WithContext(current.CheckDecrypts(advance->to, deadline),
+                      absl::StrCat("key version ", advance->to, " fails its self-test")));
+    }
+    return Change{std::move(next), advance->to};
+  }
+  if (const auto* record = std::get_if<RecordNodeProof>(&transition)) {
+    return WithNodeProvedLocked(ring, *record);
+  }
+  if (const auto* abort = std::get_if<AbortRotation>(&transition)) {
+    KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithRotationAborted(abort->to, abort->reason, now));
+    const bool ends_key = next.Find(abort->to)->state == KeyState::kDestroyed;
+    return Change{.next = std::move(next), .version = abort->to, .ends_key = ends_key};
+  }
+  if (const auto* destroy = std::get_if<DestroyVersion>(&transition)) {
+    const KeyVersion* const version = ring.Find(destroy->number);
+    if (version != nullptr && version->state == KeyState::kDestroyed &&
+        version->material.HasDeviceKey()) {
+      return Change{.next = ring, .version = destroy->number, .ends_key = true};
+    }
+    KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithDestroyed(destroy->number, now));
+    return Change{.next = std::move(next), .version = destroy->number, .ends_key = true};
+  }
+  if (const auto* mark = std::get_if<MarkCompromised>(&transition)) {
+    KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithCompromised(mark->number, now));
+    return Change{std::move(next), mark->number};
   }
   KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithFormat(Keyring::kFormat));
   return Change{std::move(next)};

@@ -46,6 +46,8 @@ class KeyringWriter final {
   struct Applied {
     std::shared_ptr<const OpenKeyring> keyring;  // with the change in it
     uint32_t version = 0;                        // the key version made or changed, or 0
+    // What of it is not as it was asked for and is to be mended or repeated; mostly empty.
+    std::string warning = {};
   };
 
   // Loads the ring and opens its keys; one that can't be opened in time is without its key.
@@ -68,6 +70,11 @@ class KeyringWriter final {
   absl::StatusOr<Applied> Apply(const Transition& transition, uint64_t expected_generation,
                                 const Uuid& request_id, absl::Time deadline,
                                 absl::string_view who = "");
+
+  // Proves that this node can decrypt under a version now, in every place that is to hold it, and
+  // says so for another node (SignNodeProof). Errors as of a promotion.
+  absl::StatusOr<std::string> ProveNode(uint32_t number, absl::string_view node,
+                                        absl::Time deadline) const;
 
   // Tries to open again what could not be opened, and publishes it. For the health check. A change
   // need not wait for a device that hangs meanwhile; nor does it: then nothing is published.
@@ -97,7 +104,8 @@ class KeyringWriter final {
   struct Change {
     Keyring next;
     uint32_t version = 0;
-    bool made_key = false;                              // the version's key was made for it
+    bool made_key = false;  // the version's key was made for it
+    bool ends_key = false;  // what lies outside the record of the version's key goes with it
     std::shared_ptr<const RingKey> ring_key = nullptr;  // a new one, if it has one
   };
 
@@ -109,6 +117,14 @@ class KeyringWriter final {
                                            absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Change> WithAdoptedLocked(const Keyring& ring, const AdoptKey& adopt,
                                            absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Change> WithRotationBegunLocked(const Keyring& ring, const BeginRotation& begin,
+                                                 absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<Change> WithNodeProvedLocked(const Keyring& ring, const RecordNodeProof& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Destroys what lies outside the record of a version that the record tells to be destroyed.
+  absl::Status EndKeyLocked(const Keyring& ring, uint32_t number, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What becomes of the key that was made for a change whose commit failed.
   void SettleMadeKeyLocked(const Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<Change> WithNewRingKeyLocked(const Keyring& ring, const ReplaceRingKey& replace)

@@ -74,6 +74,14 @@ const OpenKeyring::Entry* OpenKeyring::Find(uint32_t number) const {
   return &entries_[number - 1];
 }
 
+absl::Status OpenKeyring::CheckDecrypts(uint32_t number, absl::Time deadline) const {
+  const Entry* const entry = Find(number);
+  if (entry == nullptr) return absl::NotFoundError(absl::StrCat("no key version ", number));
+  if (entry->key == nullptr) return WithContext(entry->status, "it can't be opened");
+  KEKD_RETURN_IF_ERROR(CheckCanary(keyring_->identity(), *entry->version, *entry->key, deadline));
+  return entry->key->ProveEverywhere(deadline);
+}
+
 const OpenKeyring::Entry* OpenKeyring::Find(const KeyId& key_id) const {
   const KeyVersion* version = keyring_->Find(key_id);
   return version == nullptr ? nullptr : Find(version->number);

@@ -44,6 +44,10 @@ class OpenKeyring final {
   const Entry* Find(const KeyId& key_id) const;
   // Null if no version is active.
   const Entry* Primary() const { return primary_; }
+  // Whether a version of the keyring decrypts: its key opens its canary now, in every place that is
+  // to hold it (BackendKey::ProveEverywhere). What is encrypted under a primary must not depend on
+  // the one place that has its key.
+  absl::Status CheckDecrypts(uint32_t number, absl::Time deadline) const;
 
  private:
   explicit OpenKeyring(std::shared_ptr<const Keyring> keyring) : keyring_(std::move(keyring)) {}

@@ -94,6 +94,12 @@ absl::StatusOr<Sha256Digest> RingKey::HighWaterMac(ByteView bytes) const {
   return HmacSha256(high_water_mac_key_, bytes);
 }
 
+absl::StatusOr<Sha256Digest> RingKey::NodeProofMac(ByteView bytes) const {
+  KEKD_ASSIGN_OR_RETURN(const SecretBytes key,
+                        HkdfSha256(secret_, ring_uuid_.bytes(), "kekd/node-proof-mac/1"));
+  return HmacSha256(key, bytes);
+}
+
 absl::StatusOr<Wrap> RingKey::WrapKek(const SecretBytes& kek, const KeySpec& spec) const {
   Wrap wrap;
   wrap.type = WrapType::kRingKey;

@@ -40,6 +40,8 @@ class RingKey final {
   // HMAC-SHA-256 of a record's bytes, and of a high-water file's.
   absl::StatusOr<Sha256Digest> RecordMac(ByteView bytes) const;
   absl::StatusOr<Sha256Digest> HighWaterMac(ByteView bytes) const;
+  // HMAC-SHA-256 of what a node proves (node_proof.h).
+  absl::StatusOr<Sha256Digest> NodeProofMac(ByteView bytes) const;
 
   // The wrap of a software KEK for its key version.
   absl::StatusOr<Wrap> WrapKek(const SecretBytes& kek, const KeySpec& spec) const;

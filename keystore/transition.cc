@@ -42,6 +42,30 @@ struct DigestFields {
     return fields;
   }
   LengthPrefixed operator()(const UpgradeFormat&) const { return Fields("upgrade-format"); }
+  LengthPrefixed operator()(const BeginRotation& begin) const {
+    LengthPrefixed fields = Fields("begin-rotation");
+    fields.Add((*this)(begin.create).bytes()).AddU32(begin.number);
+    fields.Add(begin.who).Add(begin.reason);
+    for (const std::string& node : begin.nodes) fields.Add(node);
+    return fields;
+  }
+  LengthPrefixed operator()(const AdvanceRotation& advance) const {
+    LengthPrefixed fields = Fields("advance-rotation");
+    fields.AddU32(advance.to).AddU32(static_cast<uint32_t>(advance.step)).Add(advance.evidence);
+    return fields;
+  }
+  LengthPrefixed operator()(const RecordNodeProof& record) const {
+    return Fields("record-node-proof").AddU32(record.to).Add(record.proof);
+  }
+  LengthPrefixed operator()(const AbortRotation& abort) const {
+    return Fields("abort-rotation").AddU32(abort.to).Add(abort.reason);
+  }
+  LengthPrefixed operator()(const DestroyVersion& destroy) const {
+    return Fields("destroy-version").AddU32(destroy.number).Add(destroy.evidence);
+  }
+  LengthPrefixed operator()(const MarkCompromised& mark) const {
+    return Fields("mark-compromised").AddU32(mark.number);
+  }
 
   static LengthPrefixed Fields(absl::string_view name) {
     LengthPrefixed fields;
@@ -70,6 +94,30 @@ struct Description {
                         ") and made a new ring key");
   }
   std::string operator()(const UpgradeFormat&) const { return "upgraded the record's format"; }
+  std::string operator()(const BeginRotation&) const {
+    return absl::StrCat("began a rotation to key version ", version);
+  }
+  std::string operator()(const AdvanceRotation& advance) const {
+    return absl::StrCat("took the rotation to key version ", advance.to, " to ",
+                        ToString(advance.step), WithEvidence(advance.evidence));
+  }
+  std::string operator()(const RecordNodeProof& record) const {
+    return absl::StrCat("took a node's proof for key version ", record.to);
+  }
+  std::string operator()(const AbortRotation& abort) const {
+    return absl::StrCat("aborted the rotation to key version ", abort.to,
+                        WithEvidence(abort.reason));
+  }
+  std::string operator()(const DestroyVersion& destroy) const {
+    return absl::StrCat("destroyed key version ", destroy.number, WithEvidence(destroy.evidence));
+  }
+  std::string operator()(const MarkCompromised& mark) const {
+    return absl::StrCat("marked key version ", mark.number, " compromised");
+  }
+
+  static std::string WithEvidence(absl::string_view evidence) {
+    return evidence.empty() ? "" : absl::StrCat(" (", evidence, ")");
+  }
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "keystore/key_version.h"
+#include "keystore/rotation_record.h"
 
 namespace kekd {
 
@@ -41,8 +42,46 @@ struct ReplaceRingKey {
 };
 // Writes the record in the newest format from now on.
 struct UpgradeFormat {};
-using Transition =
-    std::variant<CreateVersion, AdoptKey, PromoteVersion, AddWrap, ReplaceRingKey, UpgradeFormat>;
+// Begins a rotation (Keyring::WithRotationBegun), in the one commit that makes its version too.
+struct BeginRotation {
+  CreateVersion create;            // the version it leads to; or
+  uint32_t number = 0;             // one that is there already, pre-activation
+  std::string who;                 // for people
+  std::string reason;              // for people
+  std::vector<std::string> nodes;  // that are to prove that they can decrypt under it
+};
+// The running rotation to version `to` has done what comes before `step`. Before kProve the writer
+// tests the new version itself, as before its promotion; what comes after that is for whoever asks
+// to have seen: `evidence` is what it saw, for the log.
+struct AdvanceRotation {
+  uint32_t to = 0;
+  RotationStep step = RotationStep::kSelfTest;
+  std::string evidence;
+};
+// A node of the rotation to `to` can decrypt under its version (SignNodeProof).
+struct RecordNodeProof {
+  uint32_t to = 0;
+  std::string proof;
+};
+// Ends the running rotation; its version is destroyed unless it has become the primary.
+struct AbortRotation {
+  uint32_t to = 0;
+  std::string reason;
+};
+// Destroys the material of a version for ever: whoever asks has proved that nothing refers to it,
+// and `evidence` says how, for the log. Of one that is destroyed already, what a device may still
+// hold of it.
+struct DestroyVersion {
+  uint32_t number = 0;
+  std::string evidence;
+};
+// Marks a version as known to others.
+struct MarkCompromised {
+  uint32_t number = 0;
+};
+using Transition = std::variant<CreateVersion, AdoptKey, PromoteVersion, AddWrap, ReplaceRingKey,
+                                UpgradeFormat, BeginRotation, AdvanceRotation, RecordNodeProof,
+                                AbortRotation, DestroyVersion, MarkCompromised>;
 
 // SHA-256 of what a transition asks for, so that a repeated request id is told from a reused one.
 absl::StatusOr<std::string> DigestOf(const Transition& transition);

@@ -134,7 +134,20 @@ absl::Status AdminCalls::Apply(const AdminCaller& caller, const pb::ApplyRequest
                                       {"change", DescribeChange(transition, applied->version)},
                                       {"request", request_id.ToString()}});
   response.set_version(applied->version);
+  response.set_warning(applied->warning);
   *response.mutable_keyring() = KeyringToView(keyring, applied->keyring.get());
+  return absl::OkStatus();
+}
+
+absl::Status AdminCalls::ProveNode(const AdminCaller& caller, const pb::ProveNodeRequest& request,
+                                   pb::ProveNodeResponse& response) const {
+  KEKD_ASSIGN_OR_RETURN(const AdministeredKeyring* ring, Find(request.keyring()));
+  absl::StatusOr<std::string> proof =
+      ring->writer->ProveNode(request.version(), request.node(), caller.deadline);
+  if (!proof.ok()) return proof.status();
+  LogInfo("this node has proved that it can decrypt under a key version",
+          {{"keyring", ring->name}, {"by", caller.who}, {"version", request.version()}});
+  response.set_proof(*std::move(proof));
   return absl::OkStatus();
 }
 

@@ -22,6 +22,8 @@ class ApplyResponse;
 class GetKeyringRequest;
 class GetStatusResponse;
 class Keyring;
+class ProveNodeRequest;
+class ProveNodeResponse;
 class RecordBackupRequest;
 }  // namespace kekd::admin::v1
 
@@ -68,6 +70,8 @@ class AdminCalls final {
                           admin::v1::Keyring& response) const;
   absl::Status Apply(const AdminCaller& caller, const admin::v1::ApplyRequest& request,
                      admin::v1::ApplyResponse& response) const;
+  absl::Status ProveNode(const AdminCaller& caller, const admin::v1::ProveNodeRequest& request,
+                         admin::v1::ProveNodeResponse& response) const;
   absl::Status RecordBackup(const AdminCaller& caller,
                             const admin::v1::RecordBackupRequest& request) const;
 

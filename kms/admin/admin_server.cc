@@ -26,6 +26,7 @@ class AdminService final : public AsyncService<Generated> {
     AddMethod(&Generated::RequestGetKeyring, this, &AdminService::GetKeyring);
     AddMethod(&Generated::RequestApply, this, &AdminService::Apply);
     AddMethod(&Generated::RequestRecordBackup, this, &AdminService::RecordBackup);
+    AddMethod(&Generated::RequestProveNode, this, &AdminService::ProveNode);
   }
 
  private:
@@ -44,6 +45,11 @@ class AdminService final : public AsyncService<Generated> {
   absl::Status RecordBackup(const CallContext& call, pb::RecordBackupRequest& request,
                             pb::RecordBackupResponse& /*response*/) const {
     return calls_.RecordBackup(CallerOf(call), request);
+  }
+
+  absl::Status ProveNode(const CallContext& call, pb::ProveNodeRequest& request,
+                         pb::ProveNodeResponse& response) const {
+    return calls_.ProveNode(CallerOf(call), request, response);
   }
 
   const AdminCalls calls_;

@@ -15,6 +15,23 @@ int64_t MillisOrZero(absl::Time time) {
 
 std::string Text(absl::string_view view) { return std::string(view); }
 
+void RotationToView(const RotationRecord& rotation, admin::v1::Rotation* out) {
+  out->set_from(rotation.from);
+  out->set_to(rotation.to);
+  out->set_step(Text(ToString(rotation.step)));
+  out->set_who(rotation.who);
+  out->set_reason(rotation.reason);
+  for (const std::string& node : rotation.nodes) out->add_nodes(node);
+  for (const ProvedNode& one : rotation.proved) {
+    admin::v1::ProvedNode* const proved = out->add_proved();
+    proved->set_node(one.node);
+    proved->set_proved_ms(MillisOrZero(one.time));
+  }
+  out->set_begun_ms(MillisOrZero(rotation.begin_time));
+  out->set_step_ms(MillisOrZero(rotation.step_time));
+  out->set_end_reason(rotation.end_reason);
+}
+
 }  // namespace
 
 admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* opened) {
@@ -56,6 +73,7 @@ admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* open
       out->set_problem(Text(entry->status.message()));
     }
   }
+  if (keyring.rotation().has_value()) RotationToView(*keyring.rotation(), view.mutable_rotation());
   return view;
 }
 

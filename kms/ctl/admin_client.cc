@@ -68,6 +68,13 @@ absl::StatusOr<admin::v1::ApplyResponse> AdminClient::Apply(const admin::v1::App
   return Call(channel_, &Admin::Stub::Apply, request, deadline);
 }
 
+absl::StatusOr<std::string> AdminClient::ProveNode(const admin::v1::ProveNodeRequest& request,
+                                                   absl::Time deadline) const {
+  KEKD_ASSIGN_OR_RETURN(const admin::v1::ProveNodeResponse response,
+                        Call(channel_, &Admin::Stub::ProveNode, request, deadline));
+  return response.proof();
+}
+
 absl::Status AdminClient::RecordBackup(const admin::v1::RecordBackupRequest& request,
                                        absl::Time deadline) const {
   return Call(channel_, &Admin::Stub::RecordBackup, request, deadline).status();

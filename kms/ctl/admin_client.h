@@ -26,6 +26,8 @@ class AdminClient final {
   absl::StatusOr<admin::v1::Keyring> GetKeyring(absl::string_view name, absl::Time deadline) const;
   absl::StatusOr<admin::v1::ApplyResponse> Apply(const admin::v1::ApplyRequest& request,
                                                  absl::Time deadline) const;
+  absl::StatusOr<std::string> ProveNode(const admin::v1::ProveNodeRequest& request,
+                                        absl::Time deadline) const;
   absl::Status RecordBackup(const admin::v1::RecordBackupRequest& request,
                             absl::Time deadline) const;
 

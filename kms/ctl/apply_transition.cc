@@ -82,6 +82,7 @@ absl::StatusOr<ApplyResponse> ApplyToFiles(const CommandContext& context,
                         (*writer)->Apply(transition, generation, request_id, deadline));
   ApplyResponse response;
   response.set_version(applied.version);
+  response.set_warning(applied.warning);
   *response.mutable_keyring() = KeyringToView(applied.keyring->keyring(), applied.keyring.get());
   return response;
 }
