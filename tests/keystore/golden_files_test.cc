@@ -85,9 +85,9 @@ TEST_P(GoldenFilesTest, RecordHoldsWhatWasWritten) {
 
   ASSERT_EQ(keyring_->versions().size(), GetParam() > 2 ? 5u : 4u);
   const KeyVersion& first = *keyring_->Find(1);
-  constexpr const char* kFirst[] = {"prod.1.11baad21ce45cb9431f95406b5930c38",
-                                    "prod.1.e7b0f6d25f124acb6de4f3051af95e6a",
-                                    "prod.1.e7b0f6d25f124acb6de4f3051af95e6a"};
+  constexpr const char* kFirst[] = {
+      "prod.1.11baad21ce45cb9431f95406b5930c38", "prod.1.e7b0f6d25f124acb6de4f3051af95e6a",
+      "prod.1.e7b0f6d25f124acb6de4f3051af95e6a", "prod.1.e7b0f6d25f124acb6de4f3051af95e6a"};
   EXPECT_EQ(first.key_id.text(), kFirst[GetParam() - 1]);
   EXPECT_EQ(first.state, KeyState::kDeactivated);
   EXPECT_EQ(first.creation_time, At(1));
@@ -99,9 +99,9 @@ TEST_P(GoldenFilesTest, RecordHoldsWhatWasWritten) {
   ASSERT_EQ(first.material.wraps.size(), 1u);
   EXPECT_EQ(first.material.wraps[0].type, WrapType::kRingKey);
   const KeyVersion& second = *keyring_->Find(2);
-  constexpr const char* kSecond[] = {"prod.2.3c6d70d990b36ab187415c902283bf66",
-                                     "prod.2.55106f85abe48ef1bd9ed4af6129d45b",
-                                     "prod.2.55106f85abe48ef1bd9ed4af6129d45b"};
+  constexpr const char* kSecond[] = {
+      "prod.2.3c6d70d990b36ab187415c902283bf66", "prod.2.55106f85abe48ef1bd9ed4af6129d45b",
+      "prod.2.55106f85abe48ef1bd9ed4af6129d45b", "prod.2.55106f85abe48ef1bd9ed4af6129d45b"};
   EXPECT_EQ(second.key_id.text(), kSecond[GetParam() - 1]);
   EXPECT_EQ(&second, keyring_->Primary());
   EXPECT_EQ(second.deactivation_time, absl::InfiniteFuture());
@@ -123,6 +123,21 @@ TEST_P(GoldenFilesTest, RecordHoldsWhatWasWritten) {
   ASSERT_EQ(fifth.material.wraps.size(), 1u);
   EXPECT_EQ(fifth.material.wraps[0].type, WrapType::kPkcs11);
   EXPECT_EQ(fifth.material.wraps[0].reference, "pkcs11:token=golden");
+}
+
+TEST_P(GoldenFilesTest, TellsOfTheRotationThatRuns) {
+  ASSERT_EQ(keyring_->rotation().has_value(), GetParam() > 3);
+  if (GetParam() < 4) return;
+  const RotationRecord& rotation = *keyring_->rotation();
+  EXPECT_EQ(rotation.from, 2u);
+  EXPECT_EQ(rotation.to, 4u);
+  EXPECT_EQ(rotation.step, RotationStep::kProve);
+  EXPECT_EQ(rotation.who, "alice@cp1");
+  EXPECT_EQ(rotation.reason, "the yearly one");
+  EXPECT_EQ(rotation.nodes, (std::vector<std::string>{"cp1", "cp2"}));
+  EXPECT_EQ(rotation.proved, (std::vector<ProvedNode>{{"cp2", At(52)}}));
+  EXPECT_EQ(rotation.begin_time, At(50));
+  EXPECT_EQ(rotation.step_time, At(51));
 }
 
 TEST_P(GoldenFilesTest, WrapsAreThoseOfTheFormat) {
@@ -196,7 +211,7 @@ TEST_P(GoldenFilesTest, HighWaterFileHoldsWhatWasWritten) {
   EXPECT_TRUE(ReadTestFile(again) == ReadTestFile(GoldenPath("high-water")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, GoldenFilesTest, ::testing::Values(1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Formats, GoldenFilesTest, ::testing::Values(1, 2, 3, 4));
 
 }  // namespace
 }  // namespace kekd

@@ -137,9 +137,9 @@ TEST_F(KeyringRecordTest, RefusesARecordOfAnotherRingKey) {
 }
 
 TEST_F(KeyringRecordTest, NamesBothFormatsOfANewerOne) {
-  EXPECT_THAT(Decode(Signed("what only a newer kekd can read", 4)),
+  EXPECT_THAT(Decode(Signed("what only a newer kekd can read", 5)),
               StatusIs(absl::StatusCode::kUnimplemented,
-                       AllOf(HasSubstr("format 4"), HasSubstr("up to 3"), HasSubstr("newer"))));
+                       AllOf(HasSubstr("format 5"), HasSubstr("up to 4"), HasSubstr("newer"))));
   EXPECT_THAT(Decode(Signed("", 0)), StatusIs(absl::StatusCode::kDataLoss));
 }
 

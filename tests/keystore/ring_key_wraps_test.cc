@@ -395,7 +395,7 @@ TEST_F(RingKeyWrapsTest, ARingOfFormat1IsServedAndChangedAndRefusesNewerThings) 
   EXPECT_THAT(Add(*writer, *Passphrase(), 2),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("keyring upgrade")));
   KEKD_ASSERT_OK(Apply(*writer, UpgradeFormat{}, 3));
-  EXPECT_EQ(writer->current()->Get()->keyring().format(), 3u);
+  EXPECT_EQ(writer->current()->Get()->keyring().format(), Keyring::kFormat);
   EXPECT_THAT(Apply(*writer, UpgradeFormat{}, 4),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")));
   KEKD_EXPECT_OK(Add(*writer, *Passphrase(), 5));

@@ -66,7 +66,8 @@ absl::Status AddFormat2(const RingKey& ring_key, const RandomSource& random,
 }
 
 // Versions 1 (deactivated, compromised), 2 (active), 3 (of a device, destroyed), 4
-// (pre-activation), and from format 3 on 5 (wrapped by a device, pre-activation).
+// (pre-activation), and from format 3 on 5 (wrapped by a device, pre-activation). In format 4 a
+// rotation to version 4 runs, and one of its two nodes has proved.
 absl::Status WriteGoldenFiles(uint16_t format, const std::string& folder) {
   const auto path = [&](absl::string_view name) {
     return absl::StrCat(folder, "/keyring_v", format, ".", name);
@@ -112,6 +113,16 @@ absl::Status WriteGoldenFiles(uint16_t format, const std::string& folder) {
   KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithPromoted(2, At(20)));
   KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithDestroyed(3, At(30)));
   KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithCompromised(1, At(40)));
+  if (format > 3) {
+    RotationRecord rotation;
+    rotation.to = 4;
+    rotation.who = "alice@cp1";
+    rotation.reason = "the yearly one";
+    rotation.nodes = {"cp1", "cp2"};
+    KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithRotationBegun(std::move(rotation), At(50)));
+    KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithRotationAt(4, RotationStep::kProve, At(51)));
+    KEKD_ASSIGN_OR_RETURN(keyring, keyring.WithNodeProved(4, "cp2", At(52)));
+  }
   keyring = keyring.WithApplied(TestUuid(1), 2, std::string(32, 'd'))
                 .WithGeneration(8)
                 .WithApplied(TestUuid(2), 1, std::string(32, 'e'));

@@ -122,9 +122,9 @@ class BadInputTest(unittest.TestCase):
     def test_keyring_of_a_newer_format(self):
         good = self.record.read_bytes()
         # What only a newer kekd can authenticate; and ours, with nothing but the number altered.
-        self.record.write_bytes(good[:8] + b"\x00\x04" + good[10:-1] + bytes([good[-1] ^ 1]))
-        self.assert_kekd_ends(INTEGRITY, "format 4", "newer kekd")
-        self.record.write_bytes(good[:8] + b"\x00\x04" + good[10:])
+        self.record.write_bytes(good[:8] + b"\x00\x05" + good[10:-1] + bytes([good[-1] ^ 1]))
+        self.assert_kekd_ends(INTEGRITY, "format 5", "newer kekd")
+        self.record.write_bytes(good[:8] + b"\x00\x05" + good[10:])
         self.assert_kekd_ends(INTEGRITY, "its format number was altered")
         self.record.write_bytes(good)
         self.assert_whole()
