@@ -111,9 +111,10 @@ absl::Status CheckRotation(const Keyring::Parts& parts) {
     return absl::InvalidArgumentError("a rotation leads to a key version that there is not");
   }
   const KeyState state = parts.versions[rotation.to - 1].state;
-  const bool fits = rotation.step <= RotationStep::kPromote ? state == KeyState::kPreActivation
-                    : rotation.IsRunning()                  ? state == KeyState::kActive
-                                                            : state != KeyState::kPreActivation;
+  const bool fits = rotation.step == RotationStep::kAborted   ? true
+                    : rotation.step <= RotationStep::kPromote ? state == KeyState::kPreActivation
+                    : rotation.IsRunning()                    ? state == KeyState::kActive
+                                                              : state != KeyState::kPreActivation;
   if (fits) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(DescribeRotation(rotation), ", leads to a version that is ", ToString(state)));

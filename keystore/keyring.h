@@ -117,7 +117,8 @@ class Keyring final {
   absl::StatusOr<Keyring> WithRotationAt(uint32_t to, RotationStep step, absl::Time now) const;
   // Of the roster's node; InvalidArgument if it is not in it. A later proof replaces one.
   absl::StatusOr<Keyring> WithNodeProved(uint32_t to, absl::string_view node, absl::Time now) const;
-  // Ends the rotation to `to`. Its version is destroyed with it unless it has become the primary.
+  // Ends the rotation to `to`. Its version stays as it is: a ring that was rolled back, or whose
+  // newest copy was lost, doesn't know that it had promoted it, and what is stored under it.
   absl::StatusOr<Keyring> WithRotationAborted(uint32_t to, absl::string_view reason,
                                               absl::Time now) const;
 

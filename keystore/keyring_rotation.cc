@@ -115,19 +115,10 @@ absl::StatusOr<Keyring> Keyring::WithNodeProved(uint32_t to, absl::string_view n
 absl::StatusOr<Keyring> Keyring::WithRotationAborted(uint32_t to, absl::string_view reason,
                                                      absl::Time now) const {
   KEKD_ASSIGN_OR_RETURN(RotationRecord rotation, RunningTo(to));
-  const bool promoted = rotation.IsPromoted();
   rotation.step = RotationStep::kAborted;
   rotation.step_time = ToMillisecond(now);
   rotation.end_reason = reason.empty() ? "no reason was given" : std::string(reason);
-  Parts next = parts_;
-  next.rotation = std::move(rotation);
-  if (!promoted) {
-    KeyVersion& version = next.versions[to - 1];
-    version.state = KeyState::kDestroyed;
-    version.destruction_time = ToMillisecond(now);
-    version.material.wraps.clear();
-  }
-  return Create(std::move(next));
+  return WithRotation(std::move(rotation));
 }
 
 }  // namespace kekd

@@ -188,8 +188,7 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::ChangedLocked(const OpenKey
   }
   if (const auto* abort = std::get_if<AbortRotation>(&transition)) {
     KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithRotationAborted(abort->to, abort->reason, now));
-    const bool ends_key = next.Find(abort->to)->state == KeyState::kDestroyed;
-    return Change{.next = std::move(next), .version = abort->to, .ends_key = ends_key};
+    return Change{std::move(next), abort->to};
   }
   if (const auto* destroy = std::get_if<DestroyVersion>(&transition)) {
     const KeyVersion* const version = ring.Find(destroy->number);

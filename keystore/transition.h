@@ -63,7 +63,7 @@ struct RecordNodeProof {
   uint32_t to = 0;
   std::string proof;
 };
-// Ends the running rotation; its version is destroyed unless it has become the primary.
+// Ends the running rotation; its version stays as it is.
 struct AbortRotation {
   uint32_t to = 0;
   std::string reason;

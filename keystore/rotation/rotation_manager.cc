@@ -242,9 +242,10 @@ absl::StatusOr<Advanced> RotationManager::Abort(absl::string_view reason) {
                              " stays the primary: a key_id that API servers have seen must not ",
                              "give way to a former one. What is stored under others goes on ",
                              "being read; 'kekctl migrate' writes it again")
-              : absl::StrCat("the rotation was aborted. Key version ", to,
-                             ", under which nothing was encrypted, is destroyed; the primary ",
-                             "is as it was"),
+              : absl::StrCat("the rotation was aborted; the primary is as it was. Key version ", to,
+                             " was not promoted and stays: 'kekctl retire ", to,
+                             "' destroys it once it has seen that nothing is stored under it, ",
+                             "which a keyring that was rolled back can't know"),
       .ring = std::move(after)};
 }
 

@@ -142,14 +142,18 @@ TEST(KeyringRotationTest, DestroysNeitherEndWhileItRuns) {
   KEKD_EXPECT_OK(At(RotationStep::kDone).WithDestroyed(2, kNow));
 }
 
-TEST(KeyringRotationTest, AbortDestroysTheVersionThatNothingIsEncryptedUnder) {
+TEST(KeyringRotationTest, AbortLeavesTheVersionForWhoKnowsWhatIsStored) {
   for (const RotationStep step :
        {RotationStep::kSelfTest, RotationStep::kProve, RotationStep::kPromote}) {
     KEKD_ASSERT_OK_AND_ASSIGN(const Keyring ring, At(step).WithRotationAborted(3, "late", kNow));
-    EXPECT_EQ(ring.Find(3)->state, KeyState::kDestroyed);
+    // A ring that was rolled back doesn't know that it was the primary.
+    EXPECT_EQ(ring.Find(3)->state, KeyState::kPreActivation);
+    EXPECT_FALSE(ring.Find(3)->material.wraps.empty());
     EXPECT_EQ(ring.Primary()->number, 2u);
     EXPECT_EQ(ring.rotation()->end_reason, "late");
+    KEKD_EXPECT_OK(ring.WithRotationBegun(To(3), kNow));
     KEKD_EXPECT_OK(ring.WithRotationBegun(To(4), kNow));
+    KEKD_EXPECT_OK(ring.WithDestroyed(3, kNow));
   }
 }
 

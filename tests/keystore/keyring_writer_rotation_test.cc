@@ -124,11 +124,13 @@ TEST_F(KeyringWriterRotationTest, ANodeProvesWhatItCanDecrypt) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("bring it the newest")));
 }
 
-TEST_F(KeyringWriterRotationTest, AbortTakesTheKeyOffItsDevice) {
+TEST_F(KeyringWriterRotationTest, AbortLeavesTheKeyOnItsDevice) {
   KEKD_ASSERT_OK(Begin());
   KEKD_ASSERT_OK_AND_ASSIGN(const auto applied, Apply(AbortRotation{.to = 2, .reason = "late"}));
   EXPECT_EQ(applied.warning, "");
-  EXPECT_EQ(Served().Find(2)->state, KeyState::kDestroyed);
+  EXPECT_EQ(Served().Find(2)->state, KeyState::kPreActivation);
+  EXPECT_EQ(fake_->KeyCount(), 1);
+  KEKD_ASSERT_OK(Apply(DestroyVersion{2, "nothing is stored under it"}));
   EXPECT_EQ(fake_->KeyCount(), 0);
 }
 

@@ -277,8 +277,8 @@ TEST_F(RotationManagerTest, AbortSaysWhatBecameOfTheNewVersion) {
   EXPECT_THAT(Manager().Abort(""), StatusIs(absl::StatusCode::kFailedPrecondition));
   KEKD_ASSERT_OK(Begin());
   KEKD_ASSERT_OK_AND_ASSIGN(auto aborted, Manager().Abort("late"));
-  EXPECT_THAT(aborted.said,
-              HasSubstr("version 2, under which nothing was encrypted, is destroyed"));
+  EXPECT_THAT(aborted.said, AllOf(HasSubstr("version 2 was not promoted and stays"),
+                                  HasSubstr("kekctl retire 2")));
   EXPECT_EQ(aborted.outcome, Outcome::kEnded);
   KEKD_ASSERT_OK(Begin());
   AdvanceTo(RotationStep::kMigrate);
