@@ -96,16 +96,24 @@ absl::StatusOr<Advanced> RotationManager::Prove(const RingView& ring) {
     return Apply(ring, AdvanceRotation{.to = to, .step = RotationStep::kPromote, .evidence = ""},
                  absl::StrCat("prove: every node has proved: ", Listed(ring.rotation->nodes)));
   }
+  std::string misfits;
   for (const std::string& node : unproved) {
     if (node == options_.this_node) {
       KEKD_ASSIGN_OR_RETURN(std::string proof, options_.ring->ProveThisNode(to, node));
       return Apply(ring, RecordNodeProof{.to = to, .proof = std::move(proof)},
                    absl::StrCat("prove: this node, ", node, ", has proved"));
     }
-    // Whether a proof is true is for the writer of the ring to say; whose it is stands in it.
+    // Whether a proof is true is for the writer of the ring to say; whose it is and for which key
+    // stands in it. One of an earlier rotation must not keep the right one from being looked at.
     const std::string of_node = absl::StrCat(":", node, ":");
+    const std::string fitting = absl::StrCat(":", ring.Find(to)->key_id, of_node);
     for (const std::string& proof : options_.proofs) {
-      if (proof.find(of_node) == std::string::npos) continue;
+      if (proof.find(fitting) == std::string::npos) {
+        if (proof.find(of_node) != std::string::npos) {
+          misfits = absl::StrCat("\nA proof of node ", node, " that was given is of another key.");
+        }
+        continue;
+      }
       return Apply(ring, RecordNodeProof{.to = to, .proof = proof},
                    absl::StrCat("prove: node ", node, " has proved"));
     }
@@ -116,7 +124,7 @@ absl::StatusOr<Advanced> RotationManager::Prove(const RingView& ring) {
           "prove: these nodes have not proved yet that they can decrypt under key version ", to,
           ": ", Listed(unproved), ".\nBring each of them this keyring (docs/procedures/",
           "several-nodes.sh take), run 'kekctl rotate prove' there, and give the line that it ",
-          "prints here: 'kekctl rotate resume --proof LINE'"),
+          "prints here: 'kekctl rotate resume --proof LINE'", misfits),
       .ring = ring};
 }
 

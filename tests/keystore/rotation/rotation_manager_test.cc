@@ -163,9 +163,15 @@ TEST_F(RotationManagerTest, WaitsForTheProofsOfOtherNodes) {
   KEKD_ASSERT_OK_AND_ASSIGN(advanced, Manager().Advance());
   EXPECT_EQ(advanced.outcome, Outcome::kNeedsOperator);
   EXPECT_THAT(advanced.said, AllOf(HasSubstr("cp2"), HasSubstr("kekctl rotate prove")));
-  proofs_ = {"kekd-proof:1:prod.2.00:cp2:1:00"};
+  const std::string key_id = ring_.Read()->Find(2)->key_id;
+  proofs_ = {absl::StrCat("kekd-proof:1:", key_id, ":cp2:1:00")};
   EXPECT_THAT(Manager().Advance(), StatusIs(absl::StatusCode::kDataLoss));
-  proofs_ = {*ring_.ProveThisNode(2, "cp2")};
+  // One of an earlier rotation does not stand in the way of the right one.
+  proofs_ = {*ring_.ProveThisNode(1, "cp2")};
+  KEKD_ASSERT_OK_AND_ASSIGN(advanced, Manager().Advance());
+  EXPECT_EQ(advanced.outcome, Outcome::kNeedsOperator);
+  EXPECT_THAT(advanced.said, HasSubstr("proof of node cp2 that was given is of another key"));
+  proofs_.push_back(*ring_.ProveThisNode(2, "cp2"));
   AdvanceTo(RotationStep::kPromote);
   EXPECT_EQ(Step(), RotationStep::kPromote);
 }
