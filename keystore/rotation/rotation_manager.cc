@@ -62,6 +62,12 @@ absl::StatusOr<Advanced> RotationManager::Advance() {
     return absl::FailedPreconditionError(absl::StrCat(
         "keyring \"", ring.name, "\" never had a rotation: 'kekctl rotate' begins one"));
   }
+  if (ring.rotation->to != to_) {
+    // Another one, which somebody else began meanwhile: what was waited for was the former's.
+    to_ = ring.rotation->to;
+    observed_since_.reset();
+    repeated_migrations_ = 0;
+  }
   switch (ring.rotation->step) {
     case RotationStep::kSelfTest:
       return SelfTest(ring);
@@ -176,6 +182,21 @@ absl::StatusOr<Advanced> RotationManager::Observe(const RingView& ring) {
     return advance(
         absl::StrCat("every API server encrypts under the new key: ", Listed(observed.seen)));
   }
+  const std::string unknown = observed.unknown.empty() ? "none was found" : observed.unknown;
+  std::vector<std::string> others = ring.rotation->nodes;
+  others.erase(std::remove(others.begin(), others.end(), options_.this_node), others.end());
+  if (!others.empty() && options_.copies_taken != to) {
+    return Advanced{
+        .outcome = Advanced::Outcome::kNeedsOperator,
+        .said = absl::StrCat(
+            "observe: the API servers can't be asked: ", unknown,
+            ".\nOne whose node has an older copy of the keyring goes on encrypting under the "
+            "former key. Bring these nodes the keyring as it is now (docs/procedures/",
+            "several-nodes.sh take): ", Listed(others),
+            ".\nOnce they serve it: 'kekctl rotate resume --copies-taken ", to,
+            "', which then waits ", absl::FormatDuration(kDocumentedWait)),
+        .ring = ring};
+  }
   // The clock of before a kill may have been another one: the wait begins with whoever waits.
   const absl::Duration now = options_.elapsed();
   if (!observed_since_.has_value()) observed_since_ = now;
@@ -187,8 +208,7 @@ absl::StatusOr<Advanced> RotationManager::Observe(const RingView& ring) {
   waiting.wait = std::min(left, kObserveInterval);
   waiting.said = absl::StrCat("observe: waiting for another ",
                               absl::FormatDuration(absl::Ceil(left, absl::Seconds(1))),
-                              " instead of asking every API server: ",
-                              observed.unknown.empty() ? "none was found" : observed.unknown);
+                              " instead of asking every API server: ", unknown);
   return waiting;
 }
 

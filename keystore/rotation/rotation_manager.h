@@ -85,6 +85,10 @@ class RotationManager final {
     // Whether a version may be promoted that is in no verified backup, if it is one that lies in
     // the record alone (software).
     bool without_backup = false;
+    // The version of the rotation since whose promotion somebody has seen every node serve the
+    // keyring as it is; 0: nobody has. Asked for where the API servers can't be asked: one whose
+    // kekd has an older copy encrypts under the former key for ever, however long one waits.
+    uint32_t copies_taken = 0;
     // Time that passed since anything, unmoved by whoever sets clocks.
     std::function<absl::Duration()> elapsed;
   };
@@ -127,6 +131,7 @@ class RotationManager final {
   Advanced NeedsCluster(const RingView& ring) const;
 
   const Options options_;
+  uint32_t to_ = 0;                               // of the rotation that the following is of
   std::optional<absl::Duration> observed_since_;  // by Options::elapsed
   int repeated_migrations_ = 0;
 };

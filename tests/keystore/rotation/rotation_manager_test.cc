@@ -19,6 +19,7 @@ using ::kekd::testing::FakeKeyBackend;
 using ::kekd::testing::StatusIs;
 using ::kekd::testing::TestRing;
 using ::kekd::testing::TestUuid;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Outcome = RotationManager::Advanced::Outcome;
@@ -94,6 +95,7 @@ class RotationManagerTest : public ::testing::Test {
                             .this_node = "cp1",
                             .proofs = proofs_,
                             .without_backup = without_backup_,
+                            .copies_taken = copies_taken_,
                             .elapsed = [this] { return elapsed_; }});
   }
   absl::StatusOr<RotationManager::Advanced> Begin(std::vector<std::string> nodes = {"cp1"}) {
@@ -118,6 +120,7 @@ class RotationManagerTest : public ::testing::Test {
   ScriptedCluster cluster_;
   std::vector<std::string> proofs_;
   bool without_backup_ = true;
+  uint32_t copies_taken_ = 0;
   absl::Duration elapsed_;
 };
 
@@ -233,6 +236,48 @@ TEST_F(RotationManagerTest, WaitsTheDocumentedTimeWhereItCanNotAsk) {
     KEKD_ASSERT_OK(manager.Advance());
     EXPECT_EQ(Step(), RotationStep::kMigrate);
   }
+}
+
+// An API server of a node with an older copy would go on under the former key for ever.
+TEST_F(RotationManagerTest, TimeTellsNothingBeforeEveryNodeServesTheNewPrimary) {
+  KEKD_ASSERT_OK(Begin({"cp1", "cp2"}));
+  proofs_ = {*ring_.ProveThisNode(2, "cp2")};
+  AdvanceTo(RotationStep::kObserve);
+  cluster_.observation = {.seen = {"api-1"}, .unknown = "api-2 does not answer"};
+  for (const uint32_t copies_taken : {0u, 1u}) {  // for no rotation, for another one
+    copies_taken_ = copies_taken;
+    RotationManager manager = Manager();
+    for (int i = 0; i < 3; ++i) {
+      elapsed_ += absl::Hours(1);
+      KEKD_ASSERT_OK_AND_ASSIGN(const auto advanced, manager.Advance());
+      EXPECT_EQ(advanced.outcome, Outcome::kNeedsOperator);
+      EXPECT_THAT(advanced.said, AllOf(HasSubstr("api-2 does not answer"), HasSubstr(": cp2."),
+                                       HasSubstr("rotate resume --copies-taken 2")));
+    }
+  }
+  copies_taken_ = 2;
+  RotationManager manager = Manager();
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto advanced, manager.Advance());
+  EXPECT_EQ(advanced.outcome, Outcome::kWaiting);
+  elapsed_ += absl::Minutes(8);
+  KEKD_ASSERT_OK(manager.Advance());
+  EXPECT_EQ(Step(), RotationStep::kMigrate);
+}
+
+TEST_F(RotationManagerTest, TimeWaitedForOneRotationDoesNotCountForTheNext) {
+  KEKD_ASSERT_OK(Begin());
+  AdvanceTo(RotationStep::kObserve);
+  cluster_.observation = {.unknown = "no permission"};
+  RotationManager manager = Manager();
+  KEKD_ASSERT_OK(manager.Advance());
+  elapsed_ += absl::Minutes(8);
+  // Another operator.
+  KEKD_ASSERT_OK(Manager().Abort("late"));
+  KEKD_ASSERT_OK(Begin());
+  AdvanceTo(RotationStep::kObserve);
+  KEKD_ASSERT_OK_AND_ASSIGN(const auto advanced, manager.Advance());
+  EXPECT_EQ(advanced.outcome, Outcome::kWaiting);
+  EXPECT_EQ(Step(), RotationStep::kObserve);
 }
 
 TEST_F(RotationManagerTest, AMigrationThatFailsIsTriedAgain) {
