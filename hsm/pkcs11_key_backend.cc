@@ -18,9 +18,20 @@ namespace {
 constexpr size_t kKeyIdBytes = 16;
 constexpr absl::Duration kTakeBackTimeout = absl::Seconds(5);
 
+// What tells the key from the ring's others: "3", "ring-key".
+std::string PurposeOf(const KeySpec& spec) {
+  return spec.version == KeySpec::kForRingKey ? "ring-key" : absl::StrCat(spec.version);
+}
+
+// For people.
+std::string NameOf(const KeySpec& spec) {
+  return spec.version == KeySpec::kForRingKey ? "the key that wraps the ring key"
+                                              : absl::StrCat("key version ", spec.version);
+}
+
 std::string MadeFor(const KeySpec& spec) {
   return absl::StrCat(spec.ring.cluster_id.ToString(), "/", spec.ring.ring_uuid.ToString(), "/",
-                      spec.version);
+                      PurposeOf(spec));
 }
 
 absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial& material) {
@@ -36,9 +47,8 @@ absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial&
   }
   if (reference.made_for != MadeFor(spec)) {
     return absl::DataLossError(
-        absl::StrCat("the reference of the key is of another version or "
-                     "ring than version ",
-                     spec.version, " of ", spec.ring.name));
+        absl::StrCat("the reference of the key is of another version or ring than ", NameOf(spec),
+                     " of ", spec.ring.name));
   }
   return reference;
 }
@@ -65,7 +75,7 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
     const WorkerConfig& config = first().options().config;
     NewKey key;
     key.selector.label = absl::StrCat(
-        label_.empty() ? absl::StrCat("kekd-", spec.ring.name) : label_, "-", spec.version);
+        label_.empty() ? absl::StrCat("kekd-", spec.ring.name) : label_, "-", PurposeOf(spec));
     key.selector.id.resize(kKeyIdBytes);
     KEKD_RETURN_IF_ERROR(random_.Fill(AsWritableBytes(key.selector.id)));
     key.modifiable = config.session_copy;
@@ -90,8 +100,7 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
                                                             const KeyMaterial& material,
                                                             absl::Time deadline) override {
     KEKD_ASSIGN_OR_RETURN(KeyReference reference, ReferenceOf(spec, material));
-    auto key = std::make_shared<const Pkcs11Key>(tokens_, reference,
-                                                 absl::StrCat("key version ", spec.version));
+    auto key = std::make_shared<const Pkcs11Key>(tokens_, reference, NameOf(spec));
     KEKD_RETURN_IF_ERROR(key->Find(deadline));
     if (BindsAssociatedData(reference.mechanism)) return key;
     SecretBytes origin;
@@ -99,8 +108,8 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
       absl::StatusOr<SecretBytes> opened =
           key->Decrypt(AsBytes(reference.origin), ByteView(), deadline);
       if (absl::IsInvalidArgument(opened.status())) {
-        return absl::DataLossError(absl::StrCat("the token holds another key than that of version ",
-                                                spec.version, " of ", spec.ring.name));
+        return absl::DataLossError(absl::StrCat("the token holds another key than ", NameOf(spec),
+                                                " of ", spec.ring.name));
       }
       KEKD_RETURN_IF_ERROR(opened.status());
       origin = *std::move(opened);

@@ -12,6 +12,7 @@
 #include "base/mutex.h"
 #include "base/status_macros.h"
 #include "keystore/canary.h"
+#include "keystore/device_wrap.h"
 #include "keystore/memory_key.h"
 
 namespace kekd {
@@ -25,18 +26,12 @@ absl::Status NotOfThisVersion(const KeySpec& spec) {
                                           "\" is damaged or belongs to another version"));
 }
 
-// A wrap's blob is the algorithm of the device's key (u8), then what that key has made.
-struct SealedKek {
-  Algorithm algorithm;
-  ByteView sealed;
-
-  static absl::StatusOr<SealedKek> Parse(absl::string_view blob, const KeySpec& spec) {
-    if (blob.empty()) return NotOfThisVersion(spec);
-    KEKD_ASSIGN_OR_RETURN(const Algorithm algorithm,
-                          AlgorithmFromNumber(static_cast<uint8_t>(blob.front())));
-    return SealedKek{algorithm, AsBytes(blob).subspan(1)};
-  }
-};
+// A blob of another version, or a damaged one.
+absl::StatusOr<DeviceWrap> ParseWrap(absl::string_view blob, const KeySpec& spec) {
+  absl::StatusOr<DeviceWrap> wrap = DeviceWrap::Parse(blob);
+  if (absl::IsDataLoss(wrap.status())) return NotOfThisVersion(spec);
+  return wrap;
+}
 
 // A key that its device has unwrapped.
 class EnvelopeKey final : public BackendKey {
@@ -71,10 +66,9 @@ class EnvelopeKey final : public BackendKey {
     absl::Status another = absl::FailedPreconditionError(
         "what wraps the key on its device does not unwrap it any more");
     absl::StatusOr<SecretBytes> kek =
-        wrapping_->Decrypt(AsBytes(sealed_), AsBytes(associated_data_), deadline);
+        UnwrapByDevice(*wrapping_, AsBytes(sealed_), associated_data_, deadline);
     if (absl::IsInvalidArgument(kek.status())) return another;
     KEKD_RETURN_IF_ERROR(kek.status());
-    if (kek->size() != kAes256KeyBytes) return another;
     KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const BackendKey> again,
                           CreateMemoryKey(key_->algorithm(), *std::move(kek), random_));
     KEKD_ASSIGN_OR_RETURN(
@@ -134,15 +128,17 @@ class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
     if (material.custody == Custody::kDevice) return device_->DestroyKey(spec, material, deadline);
     for (const Wrap& wrap : material.wraps) {
       if (wrap.type != wrap_type_) continue;
-      KEKD_ASSIGN_OR_RETURN(const SealedKek kek, SealedKek::Parse(wrap.blob, spec));
-      return device_->DestroyKey(spec, WrappingKey(material, kek.algorithm), deadline);
+      KEKD_ASSIGN_OR_RETURN(const DeviceWrap kek, ParseWrap(wrap.blob, spec));
+      return device_->DestroyKey(spec, WrappingKeyMaterial(material.key_reference, kek.algorithm),
+                                 deadline);
     }
     // A destroyed version has no wraps that would say of which algorithm the device's key was.
     absl::Status refused = NotOfThisVersion(spec);
     for (uint32_t number = 1; number <= UINT8_MAX && absl::IsDataLoss(refused); ++number) {
       const absl::StatusOr<Algorithm> algorithm = AlgorithmFromNumber(number);
       if (!algorithm.ok()) continue;
-      refused = device_->DestroyKey(spec, WrappingKey(material, *algorithm), deadline);
+      refused = device_->DestroyKey(spec, WrappingKeyMaterial(material.key_reference, *algorithm),
+                                    deadline);
     }
     return refused;
   }
@@ -154,14 +150,6 @@ class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
     bool landed = false;
     OpenedKey key = absl::UnknownError("not opened yet");
   };
-
-  // The device's own key, as the device's backend knows it.
-  static KeyMaterial WrappingKey(const KeyMaterial& material, Algorithm algorithm) {
-    return {.custody = Custody::kDevice,
-            .algorithm = algorithm,
-            .key_reference = material.key_reference,
-            .wraps = {}};
-  }
 
   // Binds a wrap to its place, as that of a software KEK is bound, and to who made it.
   std::string AssociatedData(const KeySpec& spec, Algorithm algorithm) const {
@@ -181,14 +169,9 @@ class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
                           device_->OpenKey(spec, wrapping, deadline));
     SecretBytes kek(kAes256KeyBytes);
     KEKD_RETURN_IF_ERROR(random_.Fill(kek.RevealMutable(SecretAccessToken())));
-    const std::string associated_data = AssociatedData(spec, device_key->algorithm());
-    KEKD_ASSIGN_OR_RETURN(const std::string sealed,
-                          device_key->Encrypt(kek, AsBytes(associated_data), deadline));
-    KEKD_ASSIGN_OR_RETURN(const SecretBytes again,
-                          device_key->Decrypt(AsBytes(sealed), AsBytes(associated_data), deadline));
-    if (!SecretBytes::ConstantTimeEquals(kek, again)) {
-      return absl::InternalError("the device unwraps the key that it has wrapped to another one");
-    }
+    KEKD_ASSIGN_OR_RETURN(
+        std::string blob,
+        WrapByDevice(*device_key, kek, AssociatedData(spec, device_key->algorithm()), deadline));
     KeyMaterial material;
     material.custody = Custody::kEnvelope;
     material.algorithm = Algorithm::kXaes256Gcm;
@@ -196,7 +179,7 @@ class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
     Wrap& wrap = material.wraps.emplace_back();
     wrap.type = wrap_type_;
     wrap.reference = device_->Describe().detail;
-    wrap.blob = std::string(1, static_cast<char>(device_key->algorithm())) + sealed;
+    wrap.blob = std::move(blob);
     return material;
   }
 
@@ -243,16 +226,16 @@ class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
 
   OpenedKey Unwrap(const KeySpec& spec, const KeyMaterial& material, const Wrap& wrap,
                    absl::Time deadline) {
-    KEKD_ASSIGN_OR_RETURN(const SealedKek sealed, SealedKek::Parse(wrap.blob, spec));
+    KEKD_ASSIGN_OR_RETURN(const DeviceWrap sealed, ParseWrap(wrap.blob, spec));
     KEKD_ASSIGN_OR_RETURN(
         const std::shared_ptr<const BackendKey> device_key,
-        device_->OpenKey(spec, WrappingKey(material, sealed.algorithm), deadline));
+        device_->OpenKey(spec, WrappingKeyMaterial(material.key_reference, sealed.algorithm),
+                         deadline));
     std::string associated_data = AssociatedData(spec, sealed.algorithm);
     absl::StatusOr<SecretBytes> kek =
-        device_key->Decrypt(sealed.sealed, AsBytes(associated_data), deadline);
+        UnwrapByDevice(*device_key, sealed.sealed, associated_data, deadline);
     if (absl::IsInvalidArgument(kek.status())) return NotOfThisVersion(spec);
     if (!kek.ok()) return kek.status();
-    if (kek->size() != kAes256KeyBytes) return NotOfThisVersion(spec);
     KEKD_ASSIGN_OR_RETURN(std::shared_ptr<const BackendKey> key,
                           CreateMemoryKey(material.algorithm, *std::move(kek), random_));
     return std::make_shared<const EnvelopeKey>(std::move(key), device_key,

@@ -132,13 +132,24 @@ absl::Status NumberByPlace(Keyring::Parts& parts) {
 // The keyring with a wrap for each secret of the configuration that opened none. The others stay,
 // but for one of a key file at the same place, which is not there any more.
 absl::StatusOr<Keyring> WithWrapsFor(const Options& options, const RestoreRequest& request,
-                                     std::vector<std::string>& made) {
+                                     NewWraps& wraps, std::vector<std::string>& made) {
   Keyring::Parts parts = request.keyring->parts();
   for (const std::unique_ptr<RingKeyWrapper>& wrapper : options.wrappers) {
     KEKD_ASSIGN_OR_RETURN(const bool opens,
                           Opens(*wrapper, parts.ring_key_wraps, request, *options.random));
     if (opens) continue;
-    KEKD_ASSIGN_OR_RETURN(Wrap wrap, wrapper->WrapRingKey(*request.ring_key, parts.identity));
+    if (wrapper->type() == WrapType::kPkcs11) {
+      // Before a key is made on a token for nothing.
+      const absl::Status fits =
+          request.keyring->ExpectFormat(3, "a wrap of the ring key by a token");
+      if (!fits.ok()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("restore it with another element under \"unlock\" first, such as a key "
+                         "file: ",
+                         fits.message()));
+      }
+    }
+    KEKD_ASSIGN_OR_RETURN(Wrap wrap, wraps.Make(*wrapper, *request.ring_key));
     std::erase_if(parts.ring_key_wraps, [&](const Wrap& old) {
       return old.type == WrapType::kKeyFile && wrap.type == WrapType::kKeyFile &&
              old.reference == wrap.reference;
@@ -174,8 +185,9 @@ absl::StatusOr<FileKeyringStore::Restored> FileKeyringStore::Restore(
   KEKD_ASSIGN_OR_RETURN(const Mark mark, ReadMark(options, request));
 
   Restored restored;
+  NewWraps wraps(keyring.identity());
   KEKD_ASSIGN_OR_RETURN(const Keyring rewrapped,
-                        WithWrapsFor(options, request, restored.new_wraps));
+                        WithWrapsFor(options, request, wraps, restored.new_wraps));
   restored.generation = keyring.generation();
   std::string bytes(request.record);
   if (!restored.new_wraps.empty()) {
@@ -201,8 +213,10 @@ absl::StatusOr<FileKeyringStore::Restored> FileKeyringStore::Restore(
     // Where there surely is no ring its high-water file is of no use to anybody.
     const bool no_ring = absl::IsNotFound(fs.GetInfo(RecordPath(options)).status());
     if (no_ring && !mark.was_there) (void)fs.Remove(high_water_path);
+    if (!no_ring) wraps.Keep();
     return made;
   }
+  wraps.Keep();
   WriteCopy(options, restored.generation, bytes, file_options);
   restored.store.reset(new FileKeyringStore(std::move(options), Access::kExclusive, std::move(lock),
                                             uuid, request.ring_key));

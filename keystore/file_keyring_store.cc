@@ -50,10 +50,7 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Open(Options
   std::unique_ptr<FileKeyringStore> store(
       new FileKeyringStore(std::move(options), access, std::move(lock),
                            record.keyring.identity().ring_uuid, std::move(record.ring_key)));
-  {
-    MutexLock opening(&store->mu_);
-    store->opener_ = std::move(record.opener);
-  }
+  store->SetOpener(std::move(record.opener));
   KEKD_RETURN_IF_ERROR(store->Load().status());
   return store;
 }
@@ -79,8 +76,9 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Create(
   Keyring::Parts parts;
   parts.identity = identity;
   parts.creation_time = absl::FromUnixMillis(absl::ToUnixMillis(now));
+  NewWraps wraps(identity);
   for (const std::unique_ptr<RingKeyWrapper>& wrapper : options.wrappers) {
-    KEKD_ASSIGN_OR_RETURN(Wrap wrap, wrapper->WrapRingKey(*ring_key, identity));
+    KEKD_ASSIGN_OR_RETURN(Wrap wrap, wraps.Make(*wrapper, *ring_key));
     wrap.number = parts.next_wrap_number++;
     wrap.creation_time = parts.creation_time;
     parts.ring_key_wraps.push_back(std::move(wrap));
@@ -105,9 +103,12 @@ absl::StatusOr<std::unique_ptr<FileKeyringStore>> FileKeyringStore::Create(
   if (made.ok()) made = CreateFileDurably(fs, record, AsBytes(bytes), file_options);
   if (!made.ok()) {
     // Where there surely is no ring its high-water file is of no use to anybody.
-    if (absl::IsNotFound(fs.GetInfo(record).status())) (void)fs.Remove(high_water);
+    const bool no_ring = absl::IsNotFound(fs.GetInfo(record).status());
+    if (no_ring) (void)fs.Remove(high_water);
+    if (!no_ring) wraps.Keep();
     return made;
   }
+  wraps.Keep();
   WriteCopy(options, 1, bytes, file_options);
   std::unique_ptr<FileKeyringStore> store(
       new FileKeyringStore(std::move(options), Access::kExclusive, std::move(lock),
@@ -137,6 +138,7 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::LoadLocked(bool
     if (under_coming.ok()) {
       checked = std::move(under_coming);
       ring_key_->Set(std::exchange(coming_ring_key_, nullptr));
+      SetOpener(coming_opener_);
     }
   }
   KEKD_RETURN_IF_ERROR(checked.status());
@@ -191,12 +193,18 @@ absl::StatusOr<std::shared_ptr<const RingKey>> FileKeyringStore::OpenRingKey(
                         LoadLocked(/*insist_on_mark=*/false));
   KEKD_ASSIGN_OR_RETURN(OpenedRingKey opened,
                         kekd::OpenRingKey(wraps, wrappers_, current->identity(), *options_.random));
+  coming_opener_ = std::move(opened.opener);
   return std::move(opened.ring_key);
 }
 
 std::string FileKeyringStore::Opener() {
-  MutexLock lock(&mu_);
+  MutexLock lock(&opener_mu_);
   return opener_;
+}
+
+void FileKeyringStore::SetOpener(std::string opener) {
+  MutexLock lock(&opener_mu_);
+  opener_ = std::move(opener);
 }
 
 absl::Status FileKeyringStore::SetWrappers(std::vector<std::unique_ptr<RingKeyWrapper>> wrappers) {
@@ -211,7 +219,7 @@ absl::Status FileKeyringStore::SetWrappers(std::vector<std::unique_ptr<RingKeyWr
                                             " holds another ring key than the one that is served"));
   }
   wrappers_ = std::move(wrappers);
-  opener_ = std::move(opened.opener);
+  SetOpener(std::move(opened.opener));
   return absl::OkStatus();
 }
 
@@ -271,6 +279,7 @@ absl::StatusOr<std::shared_ptr<const Keyring>> FileKeyringStore::CommitLocked(
     CarryBackupsOver(backups, *ring_key, file_options);
     ring_key_->Set(ring_key);
     coming_ring_key_ = nullptr;
+    SetOpener(coming_opener_);
   }
   const bool copied = WriteCopy(options_, generation, bytes, file_options);
   PruneGenerations(*committed, expected_generation, copied);

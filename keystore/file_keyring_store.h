@@ -141,6 +141,7 @@ class FileKeyringStore final : public KeyringStore {
   // Writes the list of backups under another ring key. A warning if it can't.
   void CarryBackupsOver(const absl::StatusOr<std::vector<BackupLogEntry>>& entries,
                         const RingKey& ring_key, const DurableFileOptions& file_options) const;
+  void SetOpener(std::string opener);
   absl::Status KeepGeneration(uint64_t generation) const;
   // Removes all but the newest kKeptGenerations before `newest`, and, if `newest` has a second
   // copy, those under an earlier ring key: what opened a wrap that was removed opens them. A change
@@ -155,7 +156,9 @@ class FileKeyringStore final : public KeyringStore {
   const std::shared_ptr<CurrentRingKey> ring_key_;  // set under mu_ only
   Mutex mu_;                                        // one Load or Commit at a time
   std::vector<std::unique_ptr<RingKeyWrapper>> wrappers_ ABSL_GUARDED_BY(mu_);
-  std::string opener_ ABSL_GUARDED_BY(mu_);
+  std::string coming_opener_ ABSL_GUARDED_BY(mu_);  // of the last OpenRingKey
+  mutable Mutex opener_mu_;  // of who asks, and must not wait for a disk; taken after mu_
+  std::string opener_ ABSL_GUARDED_BY(opener_mu_);
   // Of a commit that changes the ring key and that has not reported its end.
   std::shared_ptr<const RingKey> coming_ring_key_ ABSL_GUARDED_BY(mu_);
   uint64_t durable_generation_ ABSL_GUARDED_BY(mu_) = 0;  // was synced by this store

@@ -21,7 +21,7 @@ enum class WrapType {
   kKeyFile,     // of the ring key, under a key derived from a key file
   kPassphrase,  // of the ring key, under a key derived from a passphrase
   kCredential,  // of the ring key, under a key derived from a systemd credential
-  kPkcs11,      // of a KEK, by a key on a PKCS#11 token
+  kPkcs11,      // of a KEK or of the ring key, by a key on a PKCS#11 token
 };
 
 absl::string_view ToString(WrapType type);
@@ -29,9 +29,11 @@ absl::string_view ToString(WrapType type);
 // One protection at rest of the ring key or of an envelope KEK. Of several, any one opens it.
 struct Wrap {
   WrapType type = WrapType::kRingKey;
-  std::string reference;  // what opens it, for people: a key file's path when the wrap was made
-  std::string node;       // a host name, or empty for any
-  std::string blob;       // docs/formats.md; mostly nonce || ciphertext || tag
+  // What opens it, for people: a key file's path when the wrap was made. Of a ring key's wrap by a
+  // device: the device's key, as KeyMaterial::key_reference is of a version's.
+  std::string reference;
+  std::string node;                       // a host name, or empty for any
+  std::string blob;                       // docs/formats.md; mostly nonce || ciphertext || tag
   std::optional<KdfParameters> kdf = {};  // of a passphrase
   // Of a wrap of the ring key, from record format 2 on: its number in the ring, never reused, and
   // when it was made.
@@ -46,6 +48,9 @@ struct Wrap {
 
 // Which key of which ring is meant.
 struct KeySpec {
+  // Of a device's key that wraps the ring key, and is none of a version.
+  static constexpr uint32_t kForRingKey = 0;
+
   RingIdentity ring;
   uint32_t version = 0;
 };

@@ -64,6 +64,9 @@ bool FitsFormat1(const Keyring::Parts& parts) {
 // What record format 2 has no room for: a reader of it does not know these types, nor the
 // algorithm.
 bool FitsFormat2(const Keyring::Parts& parts) {
+  for (const Wrap& wrap : parts.ring_key_wraps) {
+    if (wrap.type == WrapType::kPkcs11) return false;
+  }
   for (const KeyVersion& version : parts.versions) {
     if (version.material.algorithm == Algorithm::kAes256GcmWrappedKey) return false;
     for (const Wrap& wrap : version.material.wraps) {
@@ -81,9 +84,13 @@ absl::Status CheckRingKeyWraps(const Keyring::Parts& parts) {
           absl::StrCat("wrap ", wrap.number, " of the ring key is out of order"));
     }
     before = wrap.number;
-    if (wrap.type == WrapType::kRingKey || wrap.type == WrapType::kPkcs11 || wrap.blob.empty()) {
+    if (wrap.type == WrapType::kRingKey || wrap.blob.empty()) {
       return absl::InvalidArgumentError(
           absl::StrCat("wrap ", wrap.number, " does not wrap a ring key"));
+    }
+    if (wrap.type == WrapType::kPkcs11 && wrap.reference.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("wrap ", wrap.number, " does not say which key of the token made it"));
     }
     if (wrap.kdf.has_value() != (wrap.type == WrapType::kPassphrase)) {
       return absl::InvalidArgumentError(
@@ -334,6 +341,9 @@ absl::Status Keyring::ExpectFormat(uint16_t format, absl::string_view what) cons
 
 absl::StatusOr<Keyring> Keyring::WithWrap(Wrap wrap, absl::Time now) const {
   KEKD_RETURN_IF_ERROR(ExpectFormat(2, "another wrap of the ring key"));
+  if (wrap.type == WrapType::kPkcs11) {
+    KEKD_RETURN_IF_ERROR(ExpectFormat(3, "a wrap of the ring key by a token"));
+  }
   if (wrap.number != parts_.next_wrap_number) {
     return absl::InvalidArgumentError(absl::StrCat("the next wrap of the ring key has number ",
                                                    parts_.next_wrap_number, ", not ", wrap.number));

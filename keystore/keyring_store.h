@@ -40,8 +40,9 @@ class KeyringStore {
   // be opened with at the next start. Errors as those of a start.
   virtual absl::StatusOr<std::shared_ptr<const RingKey>> OpenRingKey(
       absl::Span<const Wrap> wraps) = 0;
-  // What opened the ring key, for people ("key file /etc/kekd/prod.key"), at the start or when
-  // SetWrappers was called last; empty if it was made here.
+  // What opened the ring key, for people ("key file /etc/kekd/prod.key"), at the start, when
+  // SetWrappers was called or when the ring key was changed last; empty if it was made here. Waits
+  // for no disk and no device.
   virtual std::string Opener() = 0;
   // Takes other secrets for the ones to open the ring key with, if one of them opens the ring as it
   // is stored now; else an error, and nothing changes.

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "keystore/canary.h"
+#include "keystore/device_wrap.h"
 
 namespace kekd {
 namespace {
@@ -243,6 +244,14 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithAdoptedLocked(const Key
       // Else the end of the one would be the end of the other.
       return absl::FailedPreconditionError(
           absl::StrCat("this is the key of key version ", version.number, " already"));
+    }
+  }
+  for (const Wrap& wrap : ring.ring_key_wraps()) {
+    if (wrap.type != WrapType::kPkcs11) continue;
+    const KeyMaterial key = WrappingKeyMaterial(wrap.reference, adopted.material.algorithm);
+    if (adopter.IsSameKey(key, adopted.material)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("this is the key that wrap ", wrap.number, " of the ring key is under"));
     }
   }
   KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithNewVersion(std::move(adopted)));

@@ -3,8 +3,34 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
 
 namespace kekd {
+
+absl::StatusOr<Wrap> RingKeyWrapper::WrapRingKeyAgain(const Wrap& former, const RingKey& ring_key,
+                                                      const RingIdentity& ring) const {
+  KEKD_ASSIGN_OR_RETURN(Wrap wrap, WrapRingKey(ring_key, ring));
+  wrap.number = former.number;
+  wrap.reference = former.reference;
+  wrap.node = former.node;
+  return wrap;
+}
+
+NewWraps::~NewWraps() {
+  for (const auto& [wrapper, wrap] : made_) {
+    const absl::Status discarded = wrapper->Discard(wrap, ring_);
+    if (discarded.ok()) continue;
+    LogWarning("a key that nothing refers to was left behind",
+               {{"key", wrap.reference}, {"error", discarded.message()}});
+  }
+}
+
+absl::StatusOr<Wrap> NewWraps::Make(const RingKeyWrapper& wrapper, const RingKey& ring_key) {
+  KEKD_ASSIGN_OR_RETURN(Wrap wrap, wrapper.WrapRingKey(ring_key, ring_));
+  made_.emplace_back(&wrapper, wrap);
+  return wrap;
+}
 
 absl::StatusOr<OpenedRingKey> OpenRingKeyWith(absl::Span<const Wrap> wraps,
                                               const RingKeyWrapper& wrapper,
@@ -22,6 +48,9 @@ absl::StatusOr<OpenedRingKey> OpenRingKeyWith(absl::Span<const Wrap> wraps,
     // must not hide it.
     if (was_read) reason = ring_key.status();
     was_read = was_read && absl::IsDataLoss(ring_key.status());
+    if (absl::IsUnavailable(ring_key.status()) || absl::IsDeadlineExceeded(ring_key.status())) {
+      break;
+    }
   }
   return reason;
 }

@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -18,20 +21,50 @@
 
 namespace kekd {
 
-// RingKeyWrapper makes and opens wraps of one type with one secret of the operator's. The secret is
-// read anew at each call and not kept, but for what a person types (secret_source.h). Thread-safe.
+// RingKeyWrapper makes and opens wraps of one type with one secret of the operator's, or with a
+// device's key. The secret is read anew at each call and not kept, but for what a person types
+// (secret_source.h). Thread-safe.
 class RingKeyWrapper {
  public:
   virtual ~RingKeyWrapper() = default;
   virtual WrapType type() const = 0;
   // Where the secret is, for people ("key file /etc/kekd/prod.key").
   virtual std::string Describe() const = 0;
+  // Where a key is made for it outside of the record, it is the caller's to see that it is used or
+  // discarded (NewWraps).
   virtual absl::StatusOr<Wrap> WrapRingKey(const RingKey& ring_key,
                                            const RingIdentity& ring) const = 0;
+  // The same wrap of another ring key: what is outside of the record, reference, number and node
+  // stay. `former` is one that UnwrapRingKey opens.
+  virtual absl::StatusOr<Wrap> WrapRingKeyAgain(const Wrap& former, const RingKey& ring_key,
+                                                const RingIdentity& ring) const;
   // DataLoss if this secret does not open this wrap; the secret's own errors (NotFound,
-  // PermissionDenied) as they are.
+  // PermissionDenied), and a device's (Unavailable, DeadlineExceeded), as they are.
   virtual absl::StatusOr<std::shared_ptr<const RingKey>> UnwrapRingKey(
       const Wrap& wrap, const RingIdentity& ring, const RandomSource& random) const = 0;
+  // Destroys what a wrap that is in no record any more has outside of it: a key on a device. OK if
+  // there is nothing, or nothing any more.
+  virtual absl::Status Discard(const Wrap& /*wrap*/, const RingIdentity& /*ring*/) const {
+    return absl::OkStatus();
+  }
+};
+
+// NewWraps makes wraps for a record that is not there yet, and discards them again unless it is
+// kept. One that could not be discarded is named in the log. Not thread-safe.
+class NewWraps final {
+ public:
+  explicit NewWraps(RingIdentity ring) : ring_(std::move(ring)) {}
+  ~NewWraps();
+  NewWraps(const NewWraps&) = delete;
+  NewWraps& operator=(const NewWraps&) = delete;
+
+  // `wrapper` outlives this, or is outlived by it only once it was kept.
+  absl::StatusOr<Wrap> Make(const RingKeyWrapper& wrapper, const RingKey& ring_key);
+  void Keep() { made_.clear(); }
+
+ private:
+  const RingIdentity ring_;
+  std::vector<std::pair<const RingKeyWrapper*, Wrap>> made_;
 };
 
 // A wrapper under a key file's secret, which `source` reads (key_file.h). `reference` names it in
@@ -58,7 +91,7 @@ struct OpenedRingKey {
 };
 
 // Opens the ring key with the first of the wraps that `wrapper` fits. NotFound if there is none of
-// its type; else the error of the last one.
+// its type; else the error of the last one. A device that is away is asked once, not for each wrap.
 absl::StatusOr<OpenedRingKey> OpenRingKeyWith(absl::Span<const Wrap> wraps,
                                               const RingKeyWrapper& wrapper,
                                               const RingIdentity& ring, const RandomSource& random);

@@ -66,8 +66,8 @@ struct KeyReference {
   // every one-time key (one_time_key.h): who knows the public key alone makes no ciphertext of it.
   // Written as the public key is. For kekd alone, not sent to the worker.
   std::string origin;
-  // Which version of which ring it is the key of: "<cluster id>/<ring UUID>/<version>". For kekd
-  // alone, not sent to the worker.
+  // Which version of which ring it is the key of: "<cluster id>/<ring UUID>/<version>", or
+  // "…/ring-key" of one that wraps the ring key. For kekd alone, not sent to the worker.
   std::string made_for;
 
   // DataLoss if it is none that ToString has made. Needs the library hsm_uri.
