@@ -67,6 +67,7 @@ void FillStatus(const AdministeredKeyring& ring, pb::KeyringStatus* out) {
   }
   for (const std::string& warning : health->warnings) out->add_warnings(warning);
   for (const std::string& warning : ring.warnings()) out->add_warnings(warning);
+  out->set_opened_by(ring.writer->store().Opener());
   FillTokens(*ring.writer, out);
   if (health->check_time != absl::InfinitePast()) {
     out->set_last_canary_ms(absl::ToUnixMillis(health->check_time));

@@ -41,6 +41,7 @@ struct UnlockConfig {
     kPassphraseFile,        // value: absolute path
     kPassphraseCredential,  // value: name of a systemd credential
     kPassphrasePrompt,      // asked for at the terminal
+    kPkcs11,                // the token of the keyring's pkcs11
   };
   Kind kind = Kind::kKeyFile;
   std::string value = {};
@@ -50,7 +51,8 @@ struct UnlockConfig {
   }
 };
 
-// For people: "key file /etc/kekd/prod.key", "credential ring", "passphrase at the terminal".
+// For people: "key file /etc/kekd/prod.key", "credential ring", "passphrase at the terminal",
+// "the token".
 std::string Describe(const UnlockConfig& unlock);
 
 // A PKCS#11 token that keys of a keyring may lie on, or several that hold the same keys.
@@ -76,8 +78,8 @@ struct Pkcs11Config {
 
 struct KeyringConfig {
   std::string name;
-  std::string directory;  // absolute
-  std::vector<UnlockConfig> unlock;
+  std::string directory;             // absolute
+  std::vector<UnlockConfig> unlock;  // of Kind::kPkcs11 only if there is `pkcs11`
   SocketConfig socket;
   std::optional<Pkcs11Config> pkcs11 = {};
 };

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <utility>
@@ -224,6 +225,14 @@ class ConfigReader final {
     if (const YamlNode* node = reader.FindField("pkcs11")) {
       KEKD_ASSIGN_OR_RETURN(keyring.pkcs11, ReadPkcs11(reader.Field("pkcs11", *node)));
     }
+    const bool by_token = std::any_of(
+        keyring.unlock.begin(), keyring.unlock.end(),
+        [](const UnlockConfig& each) { return each.kind == UnlockConfig::Kind::kPkcs11; });
+    if (by_token && !keyring.pkcs11.has_value()) {
+      return unlock.Error(
+          "\"pkcs11: true\" means the token of the keyring's own field \"pkcs11\", and there is "
+          "none: name the token there, beside \"unlock\"");
+    }
     return keyring;
   }
 
@@ -258,11 +267,11 @@ class ConfigReader final {
     std::vector<UnlockConfig> unlocks;
     std::vector<Use> uses;
     for (const YamlReader& element : elements) {
-      KEKD_RETURN_IF_ERROR(element.ExpectFields({"keyFile", "credential", "passphrase"}));
+      KEKD_RETURN_IF_ERROR(element.ExpectFields({"keyFile", "credential", "passphrase", "pkcs11"}));
       KEKD_ASSIGN_OR_RETURN(const YamlReader only, OnlyField(element));
       KEKD_ASSIGN_OR_RETURN(UnlockConfig unlock, ReadUnlock(element, directory));
       KEKD_RETURN_IF_ERROR(
-          ExpectUnused(only, unlock.value.empty() ? "the terminal" : unlock.value, uses));
+          ExpectUnused(only, unlock.value.empty() ? Describe(unlock) : unlock.value, uses));
       unlocks.push_back(std::move(unlock));
     }
     return unlocks;
@@ -274,7 +283,8 @@ class ConfigReader final {
     if (fields.size() == 1) return fields.front();
     if (fields.empty()) {
       return reader.Error(
-          "give a \"keyFile\", a \"credential\" or a \"passphrase\" with its \"file\", "
+          "give a \"keyFile\", a \"credential\", \"pkcs11\", or a \"passphrase\" with its "
+          "\"file\", "
           "\"credential\" or \"prompt\"");
     }
     return fields[1].Error(
@@ -290,6 +300,10 @@ class ConfigReader final {
     if (const YamlNode* node = reader.FindField("credential")) {
       return ReadCredential(reader.Field("credential", *node), Kind::kCredential);
     }
+    if (const YamlNode* node = reader.FindField("pkcs11")) {
+      KEKD_RETURN_IF_ERROR(ExpectTrue(reader.Field("pkcs11", *node)));
+      return UnlockConfig{.kind = Kind::kPkcs11};
+    }
     KEKD_ASSIGN_OR_RETURN(const YamlReader passphrase, reader.RequiredField("passphrase"));
     KEKD_RETURN_IF_ERROR(passphrase.ExpectFields({"file", "credential", "prompt"}));
     KEKD_RETURN_IF_ERROR(OnlyField(passphrase).status());
@@ -300,9 +314,14 @@ class ConfigReader final {
       return ReadCredential(passphrase.Field("credential", *node), Kind::kPassphraseCredential);
     }
     KEKD_ASSIGN_OR_RETURN(const YamlReader prompt, passphrase.RequiredField("prompt"));
-    KEKD_ASSIGN_OR_RETURN(const absl::string_view text, prompt.Text());
-    if (text != "true") return prompt.Error(absl::StrCat("must be true, and is \"", text, "\""));
+    KEKD_RETURN_IF_ERROR(ExpectTrue(prompt));
     return UnlockConfig{.kind = Kind::kPassphrasePrompt};
+  }
+
+  static absl::Status ExpectTrue(const YamlReader& reader) {
+    KEKD_ASSIGN_OR_RETURN(const absl::string_view text, reader.Text());
+    if (text == "true") return absl::OkStatus();
+    return reader.Error(absl::StrCat("must be true, and is \"", text, "\""));
   }
 
   static absl::StatusOr<UnlockConfig> ReadSecretFile(const YamlReader& reader,
@@ -392,6 +411,8 @@ std::string Describe(const UnlockConfig& unlock) {
       return absl::StrCat("passphrase in ", unlock.value);
     case UnlockConfig::Kind::kPassphraseCredential:
       return absl::StrCat("passphrase in credential ", unlock.value);
+    case UnlockConfig::Kind::kPkcs11:
+      return "the token";
     case UnlockConfig::Kind::kPassphrasePrompt:
       break;
   }

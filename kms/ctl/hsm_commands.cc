@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,17 +14,20 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "base/hex.h"
+#include "base/random_source.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11_key_backend.h"
 #include "hsm/token/key_reference.h"
 #include "hsm/token_client.h"
 #include "kekd/admin/v1/admin.pb.h"
 #include "keystore/key_state.h"
+#include "keystore/ring_key_wrapper.h"
 #include "kms/admin_view/keyring_view.h"
 #include "kms/ctl/commands.h"
 #include "kms/ctl/hsm_output.h"
 #include "kms/ctl/hsm_report.h"
 #include "kms/ctl/keyring_reader.h"
+#include "kms/keyring/keyring_access.h"
 #include "kms/keyring/token_access.h"
 
 namespace kekd {
@@ -31,9 +35,10 @@ namespace {
 
 constexpr uint32_t kDoctorsCalls = 100;
 
-// A version of the keyring that lies on the token.
+// A version of the keyring that lies on the token, or a wrap of the ring key by it.
 struct VersionOnToken {
-  uint32_t number = 0;
+  uint32_t number = 0;  // 0: it is a wrap
+  uint32_t wrap = 0;    // its number
   KeyReference reference;
   std::string problem;  // why it can't be used now; empty if it can
 };
@@ -45,12 +50,19 @@ struct Examination {
   bool versions_known = false;
   bool canaries_tried = false;  // by this process, with the record's own canaries
   std::vector<VersionOnToken> versions;
+  std::vector<VersionOnToken> wraps;
   TokenReport report;
   absl::Time deadline;
 
   // Null if it is none of this keyring.
   const VersionOnToken* VersionOf(const KeyDescription& key) const {
-    for (const VersionOnToken& version : versions) {
+    const VersionOnToken* const version = FindIn(versions, key);
+    return version != nullptr ? version : FindIn(wraps, key);
+  }
+
+  static const VersionOnToken* FindIn(const std::vector<VersionOnToken>& all,
+                                      const KeyDescription& key) {
+    for (const VersionOnToken& version : all) {
       const KeySelector& name = version.reference.key;
       const bool mac = version.reference.mechanism == KeyMechanism::kAesCbcHmac &&
                        !key.belongs_to.empty() && key.belongs_to == name.label &&
@@ -77,24 +89,48 @@ absl::StatusOr<std::vector<VersionOnToken>> VersionsOnToken(const admin::v1::Key
   return versions;
 }
 
+absl::StatusOr<std::vector<VersionOnToken>> WrapsByToken(const admin::v1::Keyring& view) {
+  std::vector<VersionOnToken> wraps;
+  for (const admin::v1::Wrap& wrap : view.ring_key_wraps()) {
+    if (wrap.type() != ToString(WrapType::kPkcs11)) continue;
+    VersionOnToken& found = wraps.emplace_back();
+    found.wrap = wrap.number();
+    KEKD_ASSIGN_OR_RETURN(found.reference, KeyReference::Parse(wrap.reference()));
+  }
+  return wraps;
+}
+
 // What the keyring says of its versions, by kekd's word or the files'.
 absl::Status LearnVersions(const CommandContext& context, Examination& examination) {
   KEKD_ASSIGN_OR_RETURN(
       const admin::v1::Keyring view,
       ReadKeyring(*context.fs, *context.config, examination.keyring, examination.deadline));
   KEKD_ASSIGN_OR_RETURN(examination.versions, VersionsOnToken(view));
+  KEKD_ASSIGN_OR_RETURN(examination.wraps, WrapsByToken(view));
   examination.versions_known = true;
   return absl::OkStatus();
 }
 
-// The same, with every canary of the record decrypted now: what kekd has open it may have opened
-// long ago. Needs what opens the keyring; without it, the versions alone.
+// The same, with every canary of the record decrypted and every wrap opened now: what kekd has open
+// it may have opened long ago. Needs what opens the keyring; without it, the versions alone.
 absl::Status TryCanaries(const CommandContext& context, Examination& examination) {
   const absl::StatusOr<std::shared_ptr<const OpenKeyring>> opened =
       ReadKeyringFiles(*context.fs, *context.config, examination.keyring, examination.deadline);
   if (!opened.ok()) return LearnVersions(context, examination);
-  KEKD_ASSIGN_OR_RETURN(examination.versions,
-                        VersionsOnToken(KeyringToView((*opened)->keyring(), opened->get())));
+  const Keyring& keyring = (*opened)->keyring();
+  const admin::v1::Keyring view = KeyringToView(keyring, opened->get());
+  KEKD_ASSIGN_OR_RETURN(examination.versions, VersionsOnToken(view));
+  KEKD_ASSIGN_OR_RETURN(examination.wraps, WrapsByToken(view));
+  const std::unique_ptr<RingKeyWrapper> token =
+      MakeWrapper(*context.fs, context.config->state_directory, examination.keyring,
+                  {.kind = UnlockConfig::Kind::kPkcs11}, {});
+  for (VersionOnToken& wrap : examination.wraps) {
+    const absl::Status unwrapped = token
+                                       ->UnwrapRingKey(*keyring.FindWrap(wrap.wrap),
+                                                       keyring.identity(), RandomSource::System())
+                                       .status();
+    if (!unwrapped.ok()) wrap.problem = std::string(unwrapped.message());
+  }
   examination.versions_known = true;
   examination.canaries_tried = true;
   return absl::OkStatus();
@@ -105,7 +141,7 @@ absl::StatusOr<std::vector<Examination>> Begin(const CommandContext& context) {
   KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
                         context.config->FindKeyring(context.keyring));
   KEKD_ASSIGN_OR_RETURN(const std::vector<std::shared_ptr<TokenClient>> clients,
-                        MakeTokenClients(*context.fs, *context.config, *keyring));
+                        MakeTokenClients(*context.fs, context.config->state_directory, *keyring));
   std::vector<Examination> examinations(clients.size());
   for (size_t i = 0; i < clients.size(); ++i) {
     Examination& examination = examinations[i];
@@ -153,12 +189,15 @@ absl::Status ListKeys(Examination& examination) {
     each.key = std::move(key);
     if (version == nullptr) continue;
     each.version = version->number;
+    each.wrap = version->wrap;
     if (!each.key.belongs_to.empty()) continue;
     each.mechanism = std::string(ToString(version->reference.mechanism));
     each.mechanism_reason = version->reference.mechanism_reason;
   }
   std::stable_sort(examination.report.keys.begin(), examination.report.keys.end(),
-                   [](const TokenKey& a, const TokenKey& b) { return a.version < b.version; });
+                   [](const TokenKey& a, const TokenKey& b) {
+                     return std::tie(a.version, a.wrap) < std::tie(b.version, b.wrap);
+                   });
   return absl::OkStatus();
 }
 
@@ -178,6 +217,7 @@ class Doctor final {
     if (!listed.ok()) return;
     LookAtClashes();
     for (const VersionOnToken& version : examination_.versions) LookAtVersion(version);
+    for (const VersionOnToken& wrap : examination_.wraps) LookAtVersion(wrap);
     LookAtStrangers();
     if (!examination_.versions.empty()) Measure();
   }
@@ -269,11 +309,16 @@ class Doctor final {
   }
 
   void LookAtVersion(const VersionOnToken& version) {
-    const std::string name = absl::StrCat("key version ", version.number);
+    const bool is_wrap = version.number == 0;
+    const std::string name = is_wrap ? absl::StrCat("wrap ", version.wrap, " of the ring key")
+                                     : absl::StrCat("key version ", version.number);
     const KeyDescription* found = nullptr;
     size_t count = 0;
     for (const TokenKey& each : examination_.report.keys) {
-      if (each.version != version.number || !each.key.belongs_to.empty()) continue;
+      if (each.version != version.number || each.wrap != version.wrap ||
+          !each.key.belongs_to.empty()) {
+        continue;
+      }
       found = &each.key;
       ++count;
     }
@@ -286,22 +331,22 @@ class Doctor final {
     if (!found->problem.empty()) return Note(name, absl::FailedPreconditionError(found->problem));
     if (!version.problem.empty()) return Note(name, absl::DataLossError(version.problem));
     Note(name, absl::OkStatus(),
-         absl::StrCat(
-             found->type,
-             examination_.canaries_tried
-                 ? ", decrypts its canary"
-                 : ", its canary was not tried: the keyring's files could not be opened here",
-             ", ", ToString(version.reference.mechanism),
-             version.reference.mechanism_reason.empty()
-                 ? ""
-                 : absl::StrCat(", since ", version.reference.mechanism_reason)));
+         absl::StrCat(found->type,
+                      !examination_.canaries_tried
+                          ? ", was not tried: the keyring's files could not be opened here"
+                      : is_wrap ? ", opens the ring key"
+                                : ", decrypts its canary",
+                      ", ", ToString(version.reference.mechanism),
+                      version.reference.mechanism_reason.empty()
+                          ? ""
+                          : absl::StrCat(", since ", version.reference.mechanism_reason)));
   }
 
   // Left over, or of another keyring; nothing is wrong with that, but somebody should know.
   void LookAtStrangers() {
     std::vector<std::string> labels;
     for (const TokenKey& each : examination_.report.keys) {
-      if (each.version == 0) labels.push_back(absl::StrCat("\"", each.key.selector.label, "\""));
+      if (!each.IsOfKeyring()) labels.push_back(absl::StrCat("\"", each.key.selector.label, "\""));
     }
     if (labels.empty() || !examination_.versions_known) return;
     Note("keys that this keyring does not know", absl::OkStatus(), absl::StrJoin(labels, ", "));

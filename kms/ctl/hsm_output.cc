@@ -50,6 +50,7 @@ Json KeyObject(const TokenKey& each) {
   return Json{{"label", key.selector.label},
               {"id", HexEncode(AsBytes(key.selector.id))},
               {"version", each.version == 0 ? Json(nullptr) : Json(each.version)},
+              {"ringKeyWrap", each.wrap == 0 ? Json(nullptr) : Json(each.wrap)},
               {"type", key.type},
               {"belongsTo", TextOrNull(key.belongs_to)},
               {"mechanism", TextOrNull(each.mechanism)},
@@ -138,8 +139,10 @@ std::string HsmListTable(const std::vector<TokenReport>& reports, Colors colors)
     Table table({"VERSION", "LABEL", "ID", "TYPE", "SEALS BY", "ORIGIN", "PROBLEM"});
     for (const TokenKey& each : report.keys) {
       const KeyDescription& key = each.key;
-      table.Add({each.version == 0 ? "-" : absl::StrCat(each.version), key.selector.label,
-                 HexEncode(AsBytes(key.selector.id)), key.type,
+      table.Add({each.version != 0 ? absl::StrCat(each.version)
+                 : each.wrap != 0  ? absl::StrCat("wrap ", each.wrap)
+                                   : "-",
+                 key.selector.label, HexEncode(AsBytes(key.selector.id)), key.type,
                  !key.belongs_to.empty()  ? "HMAC of the same"
                  : each.mechanism.empty() ? "-"
                                           : each.mechanism,

@@ -11,13 +11,16 @@
 
 namespace kekd {
 
-// A key on the token and which version of the keyring it is.
+// A key on the token and what it is to the keyring.
 struct TokenKey {
   KeyDescription key;
-  uint32_t version = 0;  // 0: none of this keyring
-  // How that version seals and why not in a better way; empty if it is none, or an HMAC key.
+  uint32_t version = 0;  // which version it is; 0: none
+  uint32_t wrap = 0;     // which wrap of the ring key is under it; 0: none
+  // How it seals and why not in a better way; empty if it is none, or an HMAC key.
   std::string mechanism;
   std::string mechanism_reason;
+
+  bool IsOfKeyring() const { return version != 0 || wrap != 0; }
 };
 
 struct TokenReport {

@@ -150,6 +150,7 @@ Json StatusObject(const admin::v1::KeyringStatus& ring) {
            ring.primary_version() == 0 ? Json(nullptr) : Json(ring.primary_version())},
           {"primaryBackend", TextOrNull(ring.primary_backend())},
           {"primaryCustody", TextOrNull(ring.primary_custody())},
+          {"openedBy", TextOrNull(ring.opened_by())},
           {"socket", ring.socket()},
           {"statuses", ring.status_calls()},
           {"encrypts", ring.encrypt_calls()},

@@ -11,6 +11,7 @@
 #include "kms/ctl/help_text.h"
 #include "kms/ctl/hints.h"
 #include "kms/ctl/table.h"
+#include "kms/ctl/wrap_text.h"
 
 namespace kekd {
 namespace {
@@ -106,6 +107,7 @@ std::string StatusDetails(const admin::v1::KeyringStatus& ring, absl::Time now, 
     add("primary  ",
         absl::StrCat("backend ", ring.primary_backend(), ", custody ", ring.primary_custody()));
   }
+  if (!ring.opened_by().empty()) add("opened   ", absl::StrCat("by ", ring.opened_by()));
   add("socket   ", ring.socket());
   if (ring.healthz() != "ok") add("healthz  ", ring.healthz());
   if (ring.has_newest_backup()) {
@@ -155,7 +157,8 @@ void AddLatency(absl::string_view name, const CheckReport::Latency& latency, std
 std::string KeyringTable(const admin::v1::Keyring& keyring, absl::Time now, Colors colors) {
   std::string wraps;
   for (const admin::v1::Wrap& wrap : keyring.ring_key_wraps()) {
-    absl::StrAppend(&wraps, "opened by    ", wrap.type(), " ", Printable(wrap.reference()),
+    absl::StrAppend(&wraps, "opened by    ", wrap.type(), " ",
+                    Printable(WrapReferenceText(wrap.type(), wrap.reference())),
                     wrap.node().empty() ? "" : " on ", Printable(wrap.node()), "\n");
   }
   return absl::StrCat("keyring      ", Printable(keyring.name()), "\n",        //
@@ -176,7 +179,8 @@ std::string WrapListTable(const admin::v1::Keyring& keyring, const UnlockTrial* 
     std::vector<std::string> row = {
         absl::StrCat(wrap.number()),
         wrap.kdf().empty() ? wrap.type() : absl::StrCat(wrap.type(), " (", wrap.kdf(), ")"),
-        wrap.reference(), FormatMillisWithAge(wrap.created_ms(), now)};
+        WrapReferenceText(wrap.type(), wrap.reference()),
+        FormatMillisWithAge(wrap.created_ms(), now)};
     if (trial != nullptr) row.push_back(OpenerOf(wrap, *trial));
     table.Add(std::move(row));
   }

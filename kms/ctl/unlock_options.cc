@@ -25,13 +25,16 @@ constexpr Option kOptions[] = {
     {"--passphrase-credential", "NAME", "a systemd credential with a passphrase",
      Kind::kPassphraseCredential},
     {"--passphrase-prompt", "", "a passphrase, typed at the terminal,", Kind::kPassphrasePrompt},
+    {"--pkcs11", "", "the token of the configuration's \"pkcs11\"", Kind::kPkcs11},
 };
 
 bool IsOneOf(const Option& option, UnlockWays ways) {
   return ways == UnlockWays::kAll ||
-         (option.kind != Kind::kKeyFile && option.kind != Kind::kCredential);
+         (option.kind != Kind::kKeyFile && option.kind != Kind::kCredential &&
+          option.kind != Kind::kPkcs11);
 }
 
+bool IsFlag(const Option& option) { return *option.value == '\0'; }
 bool IsFile(const Option& option) { return option.value == absl::string_view("FILE"); }
 
 }  // namespace
@@ -40,12 +43,11 @@ std::vector<OptionDescription> UnlockOptions(absl::string_view purpose, UnlockWa
   std::vector<OptionDescription> options;
   for (const Option& option : kOptions) {
     if (!IsOneOf(option, ways)) continue;
-    options.push_back(
-        {.name = option.name,
-         .value = option.value,
-         .help = absl::StrCat(option.what, " that ", purpose),
-         .kind = IsFile(option) ? ValueKind::kFile : ValueKind::kText,
-         .repeatable = ways == UnlockWays::kAll && option.kind != Kind::kPassphrasePrompt});
+    options.push_back({.name = option.name,
+                       .value = option.value,
+                       .help = absl::StrCat(option.what, " that ", purpose),
+                       .kind = IsFile(option) ? ValueKind::kFile : ValueKind::kText,
+                       .repeatable = ways == UnlockWays::kAll && !IsFlag(option)});
   }
   return options;
 }
@@ -62,7 +64,7 @@ std::vector<UnlockConfig> ReadUnlockOptions(const VerbArguments& given, UnlockWa
   std::vector<UnlockConfig> unlocks;
   for (const Option& option : kOptions) {
     if (!IsOneOf(option, ways) || !given.Has(option.name)) continue;
-    if (option.kind == Kind::kPassphrasePrompt) {
+    if (IsFlag(option)) {
       unlocks.push_back({.kind = option.kind});
       continue;
     }

@@ -17,8 +17,8 @@ enum class UnlockWays {
   kPassphrase,  // each of the --passphrase-… options once
 };
 
-// --key-file, --credential, --passphrase-file, --passphrase-credential, --passphrase-prompt. Their
-// help says "a key file that <purpose>" and so on.
+// --key-file, --credential, --passphrase-file, --passphrase-credential, --passphrase-prompt and
+// --pkcs11. Their help says "a key file that <purpose>" and so on.
 std::vector<OptionDescription> UnlockOptions(absl::string_view purpose,
                                              UnlockWays ways = UnlockWays::kAll);
 // Their names.

@@ -18,10 +18,12 @@
 #include "base/random_source.h"
 #include "base/secret_bytes.h"
 #include "base/status_macros.h"
+#include "hsm/token/key_reference.h"
 #include "kekd/admin/v1/admin.pb.h"
 #include "keystore/backup_log.h"
 #include "keystore/file_keyring_store.h"
 #include "keystore/key_file.h"
+#include "keystore/key_state.h"
 #include "keystore/ring_key_wrapper.h"
 #include "kms/admin_view/keyring_view.h"
 #include "kms/config/exit_code.h"
@@ -31,6 +33,7 @@
 #include "kms/ctl/keyring_reader.h"
 #include "kms/ctl/table.h"
 #include "kms/ctl/table_output.h"
+#include "kms/ctl/wrap_text.h"
 #include "kms/keyring/keyring_access.h"
 
 namespace kekd {
@@ -62,20 +65,20 @@ absl::StatusOr<RingWithKey> ReadRing(const CommandContext& context) {
   return ring;
 }
 
-// Makes a wrap and opens it again: one that would not open must not be relied upon.
-absl::StatusOr<Wrap> WrapAndTry(const RingKeyWrapper& wrapper, const RingKey& ring_key,
-                                const RingIdentity& identity) {
-  KEKD_ASSIGN_OR_RETURN(Wrap wrap, wrapper.WrapRingKey(ring_key, identity));
+// Opens a new wrap again: one that would not open must not be relied upon.
+absl::Status TryWrap(const Wrap& wrap, const RingKeyWrapper& wrapper, const RingKey& ring_key,
+                     const RingIdentity& identity) {
   KEKD_ASSIGN_OR_RETURN(const std::shared_ptr<const RingKey> opened,
                         wrapper.UnwrapRingKey(wrap, identity, RandomSource::System()));
-  if (SecretBytes::ConstantTimeEquals(opened->secret(), ring_key.secret())) return wrap;
+  if (SecretBytes::ConstantTimeEquals(opened->secret(), ring_key.secret())) return absl::OkStatus();
   return absl::InternalError(
       absl::StrCat(wrapper.Describe(), " does not open what it has wrapped; nothing was changed"));
 }
 
 std::string NameOf(const Wrap& wrap) {
-  return absl::StrCat("wrap ", wrap.number, " (", ToString(wrap.type),
-                      wrap.reference.empty() ? "" : " ", Printable(wrap.reference), ")");
+  const std::string reference = WrapReferenceText(ToString(wrap.type), wrap.reference);
+  return absl::StrCat("wrap ", wrap.number, " (", ToString(wrap.type), reference.empty() ? "" : " ",
+                      Printable(reference), ")");
 }
 
 // The wrappers of the configuration and of the command line.
@@ -89,7 +92,7 @@ std::vector<std::unique_ptr<RingKeyWrapper>> AllWrappers(const CommandContext& c
       all.unlock.push_back(unlock);
     }
   }
-  return MakeWrappers(*context.fs, all, new_wrap);
+  return MakeWrappers(*context.fs, context.config->state_directory, all, new_wrap);
 }
 
 // The first wrapper that opens the wrap; null if none does. `unread` tells then why it is not known
@@ -103,7 +106,11 @@ const RingKeyWrapper* FindOpener(const Wrap& wrap,
         wrapper->UnwrapRingKey(wrap, identity, RandomSource::System()).status();
     if (opened.ok()) return wrapper.get();
     const ExitCode code = ExitCodeOf(opened);
-    if (code == kExitFailure || code == kExitPermission) unread.Update(opened);
+    const bool token_refuses = wrap.type == WrapType::kPkcs11 && code == kExitRefused;
+    if (code == kExitFailure || code == kExitPermission || code == kExitUnreachable ||
+        token_refuses) {
+      unread.Update(opened);
+    }
   }
   return nullptr;
 }
@@ -111,7 +118,8 @@ const RingKeyWrapper* FindOpener(const Wrap& wrap,
 // Each of the configuration's ways on each wrap: some open several.
 UnlockTrial TryUnlocks(const CommandContext& context, const RingWithKey& ring) {
   UnlockTrial trial;
-  for (const auto& wrapper : MakeWrappers(*context.fs, *ring.config)) {
+  for (const auto& wrapper :
+       MakeWrappers(*context.fs, context.config->state_directory, *ring.config)) {
     absl::Status failure;
     bool opens = false;
     for (const Wrap& wrap : ring.keyring->ring_key_wraps()) {
@@ -150,11 +158,9 @@ absl::StatusOr<std::vector<Wrap>> Rewrap(const CommandContext& context, const Ri
       closed.push_back(NameOf(wrap));
       continue;
     }
-    KEKD_ASSIGN_OR_RETURN(Wrap again, WrapAndTry(*opener, ring_key, keyring.identity()));
-    again.number = wrap.number;
-    again.reference = wrap.reference;
-    again.node = wrap.node;
-    wraps.push_back(std::move(again));
+    KEKD_ASSIGN_OR_RETURN(wraps.emplace_back(),
+                          opener->WrapRingKeyAgain(wrap, ring_key, keyring.identity()));
+    KEKD_RETURN_IF_ERROR(TryWrap(wraps.back(), *opener, ring_key, keyring.identity()));
   }
   if (closed.empty()) return wraps;
   const std::string refusal = absl::StrCat(
@@ -212,6 +218,79 @@ absl::StatusOr<std::vector<std::string>> CopiesLeft(const CommandContext& contex
   return left;
 }
 
+// Whether the record may hold the wrap after a change that failed, or come to hold it: what it
+// needs must stay then.
+bool MayHold(const CommandContext& context, const Wrap& wrap, const absl::Status& failure) {
+  // kekd has said no. Of anything else it is not known whether it is still at it.
+  const bool refused = absl::IsAborted(failure) || absl::IsFailedPrecondition(failure) ||
+                       absl::IsInvalidArgument(failure) || absl::IsNotFound(failure) ||
+                       absl::IsPermissionDenied(failure);
+  if (!refused) return true;
+  const absl::StatusOr<RingWithKey> now = ReadRing(context);
+  if (!now.ok()) return true;
+  const std::vector<Wrap>& wraps = now->keyring->ring_key_wraps();
+  return std::any_of(wraps.begin(), wraps.end(), [&](const Wrap& each) {
+    return each.type == wrap.type && each.reference == wrap.reference;
+  });
+}
+
+// Whether the key of a removed wrap has another use in the keyring as it is now.
+bool IsUsed(const Wrap& removed, const admin::v1::Keyring& now) {
+  const absl::StatusOr<KeyReference> key = KeyReference::Parse(removed.reference);
+  if (!key.ok()) return false;
+  const auto is_it = [&](const std::string& text) {
+    const absl::StatusOr<KeyReference> other = KeyReference::Parse(text);
+    return other.ok() && other->key == key->key;
+  };
+  return std::any_of(now.ring_key_wraps().begin(), now.ring_key_wraps().end(),
+                     [&](const admin::v1::Wrap& each) {
+                       return each.type() == ToString(removed.type) && is_it(each.reference());
+                     }) ||
+         std::any_of(
+             now.versions().begin(), now.versions().end(), [&](const admin::v1::KeyVersion& each) {
+               return each.state() != ToString(KeyState::kDestroyed) && is_it(each.key_reference());
+             });
+}
+
+// Destroys the keys on the token that wraps were under which are removed now, and adds a line on
+// each to `text`. What could not be destroyed, and why, is returned.
+std::string DestroyKeysOf(const CommandContext& context, const RingWithKey& ring,
+                          const std::vector<uint32_t>& removed, const admin::v1::Keyring& now,
+                          std::string& text) {
+  std::vector<std::string> left;
+  const std::unique_ptr<RingKeyWrapper> token =
+      MakeWrapper(*context.fs, context.config->state_directory, *ring.config,
+                  {.kind = UnlockConfig::Kind::kPkcs11}, {});
+  for (const uint32_t number : removed) {
+    const Wrap& wrap = *ring.keyring->FindWrap(number);
+    if (wrap.type != token->type()) continue;
+    const std::string key = WrapReferenceText(ToString(wrap.type), wrap.reference);
+    if (IsUsed(wrap, now)) {
+      absl::StrAppend(&text,
+                      "Its key on the token stays, since the keyring has another use for it: ",
+                      Printable(key), "\n");
+      continue;
+    }
+    const absl::Status destroyed = token->Discard(wrap, ring.keyring->identity());
+    if (destroyed.ok()) {
+      absl::StrAppend(&text, "Its key on the token was destroyed: ", Printable(key), "\n");
+    } else {
+      left.push_back(absl::StrCat(Printable(key), " (", destroyed.message(), ")"));
+    }
+  }
+  if (left.empty()) return "";
+  return absl::StrCat("the wrap is removed, but its key was not destroyed on the token: ",
+                      absl::StrJoin(left, "; "),
+                      ". With that token and an older copy of the keyring it opens that copy; "
+                      "'kekctl hsm list' shows "
+                      "it as a key of no use, to be destroyed with the token's own tool");
+}
+
+void AddNote(absl::string_view note, CommandResult& result) {
+  absl::StrAppend(&result.note, result.note.empty() ? "" : "; ", note);
+  result.exit_code = kExitFailure;
+}
+
 CommandResult WrapsResult(const CommandContext& context, const admin::v1::Keyring& keyring,
                           std::string text) {
   CommandResult result;
@@ -250,7 +329,7 @@ absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapA
   }
   KEKD_ASSIGN_OR_RETURN(const RingWithKey ring, ReadRing(context));
   const std::unique_ptr<RingKeyWrapper> wrapper =
-      MakeWrapper(*context.fs, *ring.config, verb.unlock,
+      MakeWrapper(*context.fs, context.config->state_directory, *ring.config, verb.unlock,
                   {.label = verb.label, .kdf = verb.kdf, .ask = AskTwice::kYes});
   if (verb.unlock.kind == UnlockConfig::Kind::kKeyFile &&
       absl::IsNotFound(context.fs->GetInfo(verb.unlock.value).status())) {
@@ -258,22 +337,43 @@ absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapA
                                             " does not exist; 'kekctl keyring new-key-file ",
                                             verb.unlock.value, "' makes one"));
   }
+  const RingIdentity& identity = ring.keyring->identity();
+  if (verb.unlock.kind == UnlockConfig::Kind::kPkcs11) {
+    // Before a key is made on the token for nothing.
+    KEKD_RETURN_IF_ERROR(ring.keyring->ExpectFormat(3, "a wrap of the ring key by a token"));
+  }
   for (const Wrap& there : ring.keyring->ring_key_wraps()) {
     // Each try of a passphrase costs as much as making a wrap; two of the same do no harm.
     if (there.type != wrapper->type() || there.type == WrapType::kPassphrase) continue;
-    if (wrapper->UnwrapRingKey(there, ring.keyring->identity(), RandomSource::System()).ok()) {
+    if (wrapper->UnwrapRingKey(there, identity, RandomSource::System()).ok()) {
       return absl::AlreadyExistsError(
           absl::StrCat(wrapper->Describe(), " opens ", NameOf(there), " already"));
     }
   }
-  KEKD_ASSIGN_OR_RETURN(Wrap wrap, WrapAndTry(*wrapper, *ring.ring_key, ring.keyring->identity()));
+  NewWraps made(identity);
+  KEKD_ASSIGN_OR_RETURN(Wrap wrap, made.Make(*wrapper, *ring.ring_key));
+  KEKD_RETURN_IF_ERROR(TryWrap(wrap, *wrapper, *ring.ring_key, identity));
   wrap.number = ring.keyring->next_wrap_number();
-  const uint32_t number = wrap.number;
-  KEKD_ASSIGN_OR_RETURN(
-      const ApplyResponse response,
-      ApplyTransition(context, AddWrap{std::move(wrap)}, ring.keyring->generation()));
-  std::string text = absl::StrCat("added wrap ", number, " of keyring ", ring.config->name, ": ",
-                                  Describe(verb.unlock), "\n");
+  const absl::StatusOr<ApplyResponse> response =
+      ApplyTransition(context, AddWrap{wrap}, ring.keyring->generation());
+  if (!response.ok()) {
+    if (wrap.type != WrapType::kPkcs11 || !MayHold(context, wrap, response.status())) {
+      return response.status();
+    }
+    made.Keep();
+    return absl::Status(
+        response.status().code(),
+        absl::StrCat(response.status().message(), ". The key that was made for the wrap, ",
+                     WrapReferenceText(ToString(wrap.type), wrap.reference),
+                     ", stays there: 'kekctl hsm list' tells whether a wrap is under it"));
+  }
+  made.Keep();
+  std::string text =
+      absl::StrCat("added wrap ", wrap.number, " of keyring ", ring.config->name, ": ",
+                   verb.unlock.kind == UnlockConfig::Kind::kPkcs11
+                       ? WrapReferenceText(ToString(wrap.type), wrap.reference)
+                       : Describe(verb.unlock),
+                   "\n");
   const auto& unlock = ring.config->unlock;
   if (std::find(unlock.begin(), unlock.end(), verb.unlock) == unlock.end()) {
     absl::StrAppend(
@@ -281,7 +381,7 @@ absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapA
         "kekd does not use it: it is not under \"unlock\" in the configuration. Keep it "
         "where it survives what the others do not.\n");
   }
-  return WrapsResult(context, response.keyring(), std::move(text));
+  return WrapsResult(context, response->keyring(), std::move(text));
 }
 
 absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
@@ -308,20 +408,21 @@ absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context,
       " and older. If it may be known to others,\nmake and promote a new key version and destroy "
       "those copies.\n");
   absl::StrAppend(&text, BackupsLeftReadable(ring.backups));
+  const std::string keys_left =
+      DestroyKeysOf(context, ring, verb.numbers, response.keyring(), text);
   CommandResult result = WrapsResult(context, response.keyring(), std::move(text));
+  if (!keys_left.empty()) AddNote(keys_left, result);
   const absl::StatusOr<std::vector<std::string>> left = CopiesLeft(context, ring);
   if (!left.ok()) {
-    result.note = absl::StrCat(
-        "what was removed still opens older copies, if they are not gone, which could not be "
-        "looked at: ",
-        left.status().message());
-    result.exit_code = kExitFailure;
+    AddNote(absl::StrCat("what was removed still opens older copies, if they are not gone, which "
+                         "could not be looked at: ",
+                         left.status().message()),
+            result);
   } else if (!left->empty()) {
-    result.note = absl::StrCat(
-        "what was removed still opens these copies, which should be gone: look what they are, and "
-        "remove them: ",
-        absl::StrJoin(*left, ", "));
-    result.exit_code = kExitFailure;
+    AddNote(absl::StrCat("what was removed still opens these copies, which should be gone: look "
+                         "what they are, and remove them: ",
+                         absl::StrJoin(*left, ", ")),
+            result);
   }
   return result;
 }

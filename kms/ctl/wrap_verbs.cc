@@ -21,11 +21,15 @@ absl::StatusOr<Verb> ReadAdd(const VerbArguments& given) {
   const std::vector<UnlockConfig> unlocks = ReadUnlockOptions(given);
   if (unlocks.size() != 1) {
     return absl::InvalidArgumentError(
-        "give one of --key-file, --credential, --passphrase-file, --passphrase-credential and "
-        "--passphrase-prompt: what is to open the keyring");
+        "give one of --key-file, --credential, --passphrase-file, --passphrase-credential, "
+        "--passphrase-prompt and --pkcs11: what is to open the keyring");
   }
   WrapAddVerb verb;
   verb.unlock = unlocks.front();
+  if (verb.unlock.kind == UnlockConfig::Kind::kPkcs11 && given.Has("--label")) {
+    return absl::InvalidArgumentError(
+        "--label is not for --pkcs11: that wrap has the name of its key on the token");
+  }
   verb.label = given.Has("--label") ? given.Text("--label") : "";
   if (given.Text("--kdf") == "pbkdf2") verb.kdf = KdfFunction::kPbkdf2HmacSha512;
   return verb;
@@ -75,7 +79,7 @@ VerbSection WrapVerbs() {
       .verbs = {
           {
               .path = "keyring wrap list",
-              .summary = "what opens a keyring: key files, passphrases, credentials",
+              .summary = "what opens a keyring: key files, passphrases, credentials, tokens",
               .description =
                   "Lists the wraps of the ring key. Any one of them opens the keyring, so a cold "
                   "start survives the loss of all but one.",
@@ -86,16 +90,18 @@ VerbSection WrapVerbs() {
           },
           {
               .path = "keyring wrap add",
-              .summary = "let another key file, passphrase or credential open a keyring",
+              .summary = "let another key file, passphrase, credential or a token open a keyring",
               .description =
                   "Adds a wrap of the ring key, after having opened the keyring with what the "
                   "configuration names and tried that the new one opens it too. Name it under "
                   "\"unlock\" in the configuration where kekd is to use it. A secret is never "
-                  "taken from the command line or the environment.",
+                  "taken from the command line or the environment.\n\n"
+                  "With --pkcs11 a key is made for it on the token that the configuration's "
+                  "\"pkcs11\" names, and is destroyed again when the wrap is removed.",
               .options = AddOptions(),
               .examples = {"keyring wrap add --passphrase-prompt --label safe",
                            "keyring wrap add --key-file /etc/kekd/second.key",
-                           "keyring wrap add --credential kekd-prod"},
+                           "keyring wrap add --credential kekd-prod", "keyring wrap add --pkcs11"},
               .read = ReadAdd,
           },
           {
@@ -105,7 +111,8 @@ VerbSection WrapVerbs() {
                   "Removes wraps, and makes a new ring key in the same step: so that what opened "
                   "them opens nothing that comes after. All that stay are made anew, so each of "
                   "their secrets is needed: those that the configuration names, and those given "
-                  "here.\n\n"
+                  "here. The key on a token that a removed wrap was under is destroyed after "
+                  "it.\n\n"
                   "Whoever has the removed secret and an old copy of the keyring still has the "
                   "keys "
                   "in it: if it may be known to others, make and promote a new key version too.",

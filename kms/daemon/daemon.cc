@@ -71,7 +71,7 @@ class Daemon::Impl final {
     std::string failure;
     if (reloaded.ok()) {
       LogInfo("reloaded the configuration");
-      for (const auto& keyring : keyrings_) keyring->CheckUnlock(UnlockCheck::When::kNow);
+      for (const auto& keyring : keyrings_) keyring->CheckUnlockSoon();
     } else {
       LogError("reload failed; nothing was changed", {{"error", reloaded.message()}});
       failure =
@@ -206,7 +206,7 @@ class Daemon::Impl final {
 
   absl::Status SetUnlock(size_t index, const Config& config) {
     return keyrings_[index]->writer().store().SetWrappers(
-        MakeWrappers(fs_, config.keyrings[index]));
+        MakeWrappers(fs_, config.state_directory, config.keyrings[index]));
   }
 
   absl::Status SetAccess(const Config& next) {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/clock.h"
@@ -22,7 +23,7 @@ absl::StatusOr<std::unique_ptr<ServedKeyring>> ServedKeyring::Open(FileSystem& f
                                                                    const KeyringConfig& keyring,
                                                                    ListenerSource& listeners,
                                                                    absl::Time deadline) {
-  std::unique_ptr<ServedKeyring> served(new ServedKeyring(fs, keyring));
+  std::unique_ptr<ServedKeyring> served(new ServedKeyring(fs, config.state_directory, keyring));
   KEKD_ASSIGN_OR_RETURN(served->writer_, OpenForWriting(fs, config, keyring, deadline,
                                                         KeyringWriter::kReopenTimeout));
   const std::shared_ptr<const OpenKeyring> opened = served->writer_->current()->Get();
@@ -54,6 +55,15 @@ ConnectionAcceptor::Socket ServedKeyring::AcceptorSocket() {
           .adopt = [this](UniqueFd connection, const PeerCredentials& peer) {
             server_->Adopt(std::move(connection), peer);
           }};
+}
+
+void ServedKeyring::CheckUnlockSoon() {
+  const std::shared_ptr<const KeyringConfig> keyring = config();
+  const bool by_token = std::any_of(
+      keyring->unlock.begin(), keyring->unlock.end(),
+      [](const UnlockConfig& each) { return each.kind == UnlockConfig::Kind::kPkcs11; });
+  if (!by_token) return CheckUnlock(UnlockCheck::When::kNow);
+  unlock_check_.MakeDue();
 }
 
 ServedKeyring::Condition ServedKeyring::GetCondition() const {

@@ -73,12 +73,16 @@ class ServedKeyring final {
   void CheckUnlock(UnlockCheck::When when) {
     unlock_check_.Check(*config(), writer_->current()->Get()->keyring(), when);
   }
+  // The same after a reload, at once, or by the background checks within a round of theirs if a
+  // token has to be asked: whoever reloads must not wait for one that hangs.
+  void CheckUnlockSoon();
   // What does not open it any more. Thread-safe.
   std::vector<std::string> UnlockWarnings() const { return unlock_check_.Warnings(); }
 
  private:
-  ServedKeyring(FileSystem& fs, KeyringConfig config)
-      : config_(std::make_shared<const KeyringConfig>(std::move(config))), unlock_check_(fs) {}
+  ServedKeyring(FileSystem& fs, const std::string& state_directory, KeyringConfig config)
+      : config_(std::make_shared<const KeyringConfig>(std::move(config))),
+        unlock_check_(fs, state_directory) {}
 
   mutable Mutex config_mu_;
   std::shared_ptr<const KeyringConfig> config_ ABSL_GUARDED_BY(config_mu_);

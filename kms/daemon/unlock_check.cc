@@ -48,7 +48,9 @@ void UnlockCheck::Check(const KeyringConfig& config, const Keyring& keyring, Whe
   const absl::Time now = absl::Now();
   const bool same = config.unlock == unlock_ && keyring.ring_key_number() == ring_key_number_ &&
                     keyring.next_wrap_number() == next_wrap_number_;
-  if (when == When::kIfDue && same && now >= checked_ && now - checked_ < kInterval) return;
+  if (!TakeDue() && when == When::kIfDue && same && now >= checked_ && now - checked_ < kInterval) {
+    return;
+  }
   unlock_ = config.unlock;
   ring_key_number_ = keyring.ring_key_number();
   next_wrap_number_ = keyring.next_wrap_number();
@@ -57,7 +59,8 @@ void UnlockCheck::Check(const KeyringConfig& config, const Keyring& keyring, Whe
   const std::vector<std::string> before = Warnings();
   std::vector<std::string> warnings;
   for (const UnlockConfig& unlock : config.unlock) {
-    const std::unique_ptr<RingKeyWrapper> wrapper = MakeWrapper(fs_, config, unlock, {});
+    const std::unique_ptr<RingKeyWrapper> wrapper =
+        MakeWrapper(fs_, state_directory_, config, unlock, {});
     const absl::Status status = Try(*wrapper, unlock.kind, keyring);
     if (status.ok()) continue;
     std::string warning = Warning(*wrapper, status);
@@ -70,6 +73,16 @@ void UnlockCheck::Check(const KeyringConfig& config, const Keyring& keyring, Whe
   }
   MutexLock lock(&mu_);
   warnings_ = std::move(warnings);
+}
+
+void UnlockCheck::MakeDue() {
+  MutexLock lock(&mu_);
+  due_ = true;
+}
+
+bool UnlockCheck::TakeDue() {
+  MutexLock lock(&mu_);
+  return std::exchange(due_, false);
 }
 
 std::vector<std::string> UnlockCheck::Warnings() const {

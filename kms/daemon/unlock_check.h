@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -24,20 +25,27 @@ class UnlockCheck final {
   // check; but a file that is gone should be known before the next cold start.
   static constexpr absl::Duration kInterval = absl::Hours(1);
 
-  explicit UnlockCheck(FileSystem& fs) : fs_(fs) {}
+  UnlockCheck(FileSystem& fs, std::string state_directory)
+      : fs_(fs), state_directory_(std::move(state_directory)) {}
 
   enum class When {
     kNow,
     kIfDue,  // after kInterval, or if the list or the ring's wraps are others than the last time
   };
-  // Logs a warning for each element that does not open the ring and did at the last check.
+  // Logs a warning for each element that does not open the ring and did at the last check. A token
+  // may take its time: kTokenPatience.
   void Check(const KeyringConfig& config, const Keyring& keyring, When when);
+  // The next check is due. Waits for none that is under way.
+  void MakeDue();
 
   // Of the last check: each names the element, the reason and what to do.
   std::vector<std::string> Warnings() const;
 
  private:
+  bool TakeDue();
+
   FileSystem& fs_;
+  const std::string state_directory_;
   Mutex check_mu_;  // one check at a time; taken before mu_
   // What the last check was of.
   std::vector<UnlockConfig> unlock_ ABSL_GUARDED_BY(check_mu_);
@@ -46,6 +54,7 @@ class UnlockCheck final {
   absl::Time checked_ ABSL_GUARDED_BY(check_mu_) = absl::InfinitePast();
 
   mutable Mutex mu_;
+  bool due_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::string> warnings_ ABSL_GUARDED_BY(mu_);
 };
 

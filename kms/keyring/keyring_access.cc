@@ -4,10 +4,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/clock.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11_key_backend.h"
+#include "keystore/device_ring_key_wrapper.h"
 #include "keystore/envelope_key_backend.h"
 #include "keystore/ring_key_wrapper.h"
 #include "keystore/secret_source.h"
@@ -18,9 +20,45 @@
 namespace kekd {
 namespace {
 
+// A TPM takes seconds to make a key.
+constexpr absl::Duration kMakeTimeout = absl::Seconds(30);
+
 // What a prompt asks the passphrase for.
 std::string RingName(const KeyringConfig& keyring) {
   return absl::StrCat("keyring \"", keyring.name, "\"");
+}
+
+// "token prod", or "tokens prod, spare".
+std::string DescribeTokens(const std::optional<Pkcs11Config>& config) {
+  if (!config.has_value()) return "the token";
+  std::vector<std::string> names;
+  for (const TokenUri& uri : config->uris) {
+    names.push_back(uri.token.label.empty() ? absl::StrCat("serial ", uri.token.serial)
+                                            : uri.token.label);
+  }
+  return absl::StrCat(names.size() == 1 ? "token " : "tokens ", absl::StrJoin(names, ", "));
+}
+
+// The backend of the configured tokens, with new clients.
+absl::StatusOr<std::unique_ptr<KeyBackend>> ConnectTokens(FileSystem& fs,
+                                                          const std::string& state_directory,
+                                                          const KeyringConfig& keyring) {
+  KEKD_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<TokenClient>> tokens,
+                        MakeTokenClients(fs, state_directory, keyring));
+  return CreatePkcs11KeyBackend(std::make_shared<TokenGroup>(std::move(tokens)),
+                                keyring.pkcs11->uris.front().key.label, RandomSource::System());
+}
+
+std::unique_ptr<RingKeyWrapper> MakeTokenWrapper(FileSystem& fs, const std::string& state_directory,
+                                                 const KeyringConfig& keyring,
+                                                 absl::Duration patience) {
+  return CreateDeviceRingKeyWrapper(
+      {.type = WrapType::kPkcs11,
+       .device = DescribeTokens(keyring.pkcs11),
+       .connect = [&fs, state_directory,
+                   keyring] { return ConnectTokens(fs, state_directory, keyring); },
+       .open_timeout = patience,
+       .make_timeout = kMakeTimeout});
 }
 
 }  // namespace
@@ -38,14 +76,20 @@ std::unique_ptr<SecretSource> MakeSecretSource(FileSystem& fs, const UnlockConfi
     case Kind::kPassphraseCredential:
       return CreateCredentialSecretSource(fs, unlock.value, other_owner);
     case Kind::kPassphrasePrompt:
+    case Kind::kPkcs11:
       break;
   }
   return CreateTerminalSecretSource(what, ask);
 }
 
-std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig& keyring,
-                                            const UnlockConfig& unlock, const NewWrap& new_wrap) {
+std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const std::string& state_directory,
+                                            const KeyringConfig& keyring,
+                                            const UnlockConfig& unlock, const NewWrap& new_wrap,
+                                            absl::Duration token_patience) {
   using Kind = UnlockConfig::Kind;
+  if (unlock.kind == Kind::kPkcs11) {
+    return MakeTokenWrapper(fs, state_directory, keyring, token_patience);
+  }
   const RandomSource& random = RandomSource::System();
   const std::string& label = new_wrap.label.empty() ? unlock.value : new_wrap.label;
   const std::string what = new_wrap.ask == AskTwice::kYes
@@ -61,18 +105,21 @@ std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig&
     case Kind::kPassphraseFile:
     case Kind::kPassphraseCredential:
     case Kind::kPassphrasePrompt:
+    case Kind::kPkcs11:
       break;
   }
   return CreatePassphraseWrapper(std::move(source), label, new_wrap.kdf, random);
 }
 
 std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
+                                                          const std::string& state_directory,
                                                           const KeyringConfig& keyring,
-                                                          const NewWrap& new_wrap) {
+                                                          const NewWrap& new_wrap,
+                                                          absl::Duration token_patience) {
   std::vector<std::unique_ptr<RingKeyWrapper>> wrappers;
   wrappers.reserve(keyring.unlock.size());
   for (const UnlockConfig& unlock : keyring.unlock) {
-    wrappers.push_back(MakeWrapper(fs, keyring, unlock, new_wrap));
+    wrappers.push_back(MakeWrapper(fs, state_directory, keyring, unlock, new_wrap, token_patience));
   }
   return wrappers;
 }
@@ -84,7 +131,8 @@ FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
   options.random = &RandomSource::System();
   options.directory = keyring.directory;
   options.state_directory = config.state_directory;
-  options.wrappers = MakeWrappers(fs, keyring);
+  options.wrappers = MakeWrappers(fs, config.state_directory, keyring, {},
+                                  keyring.unlock.size() == 1 ? kOnlyTokenPatience : kTokenPatience);
   return options;
 }
 
@@ -94,13 +142,10 @@ absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(
   auto backends = std::make_shared<BackendSet>();
   backends->Add(CreateSoftwareKeyBackend(std::move(ring_key), RandomSource::System()));
   if (keyring.pkcs11.has_value()) {
-    KEKD_ASSIGN_OR_RETURN(std::vector<std::shared_ptr<TokenClient>> tokens,
-                          MakeTokenClients(fs, config, keyring));
-    const RandomSource& random = RandomSource::System();
-    backends->Add(CreateEnvelopeKeyBackend(
-        CreatePkcs11KeyBackend(std::make_shared<TokenGroup>(std::move(tokens)),
-                               keyring.pkcs11->uris.front().key.label, random),
-        WrapType::kPkcs11, random));
+    KEKD_ASSIGN_OR_RETURN(std::unique_ptr<KeyBackend> tokens,
+                          ConnectTokens(fs, config.state_directory, keyring));
+    backends->Add(
+        CreateEnvelopeKeyBackend(std::move(tokens), WrapType::kPkcs11, RandomSource::System()));
   }
   return backends;
 }

@@ -22,8 +22,9 @@
 
 namespace kekd {
 
-// Where the secret of one of the configuration's ways is read from. `what` completes "Passphrase
-// for …" where it is to be typed; a file may belong to `other_owner` too. `fs` outlives it.
+// Where the secret of one of the configuration's ways is read from, which is not the token. `what`
+// completes "Passphrase for …" where it is to be typed; a file may belong to `other_owner` too.
+// `fs` outlives it.
 std::unique_ptr<SecretSource> MakeSecretSource(FileSystem& fs, const UnlockConfig& unlock,
                                                absl::string_view what, AskTwice ask,
                                                std::optional<uid_t> other_owner);
@@ -34,13 +35,20 @@ struct NewWrap {
   KdfFunction kdf = KdfFunction::kScrypt;
   AskTwice ask = AskTwice::kNo;
 };
-// What opens the ring key, or wraps it, by one of the configuration's ways. `fs` outlives it.
-std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const KeyringConfig& keyring,
-                                            const UnlockConfig& unlock, const NewWrap& new_wrap);
+// What the token is given to open the ring key, its worker's start and login in it, where another
+// way may be tried after it, and where there is none: it may be slow, then.
+inline constexpr absl::Duration kTokenPatience = absl::Seconds(10);
+inline constexpr absl::Duration kOnlyTokenPatience = absl::Seconds(30);
+// What opens the ring key, or wraps it, by one of the configuration's ways. The token is asked in a
+// worker of its own, which ends with the call. `fs` outlives it.
+std::unique_ptr<RingKeyWrapper> MakeWrapper(FileSystem& fs, const std::string& state_directory,
+                                            const KeyringConfig& keyring,
+                                            const UnlockConfig& unlock, const NewWrap& new_wrap,
+                                            absl::Duration token_patience = kTokenPatience);
 // By all of them, in their order.
-std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(FileSystem& fs,
-                                                          const KeyringConfig& keyring,
-                                                          const NewWrap& new_wrap = {});
+std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(
+    FileSystem& fs, const std::string& state_directory, const KeyringConfig& keyring,
+    const NewWrap& new_wrap = {}, absl::Duration token_patience = kTokenPatience);
 
 // The store's options for a configured keyring. `fs` outlives them.
 FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,

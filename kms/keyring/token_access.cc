@@ -12,7 +12,7 @@
 namespace kekd {
 
 absl::StatusOr<std::vector<std::shared_ptr<TokenClient>>> MakeTokenClients(
-    FileSystem& fs, const Config& config, const KeyringConfig& keyring) {
+    FileSystem& fs, const std::string& state_directory, const KeyringConfig& keyring) {
   if (!keyring.pkcs11.has_value()) {
     return absl::FailedPreconditionError(
         absl::StrCat("the configuration names no token for keyring \"", keyring.name,
@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<std::shared_ptr<TokenClient>>> MakeTokenClients(
                       .token = uri.token,
                       .pin_file = uri.pin_file,
                       .file_owner = FolderOwner(fs, keyring.directory),
-                      .pin_log_directory = JoinPath(config.state_directory, "pins"),
+                      .pin_log_directory = JoinPath(state_directory, "pins"),
                       .sessions = sessions,
                       .session_copy = token.session_copy};
     if (uri.pin_file.empty() && !token.pin_credential.empty()) {

@@ -3,6 +3,7 @@
 #define KEKD_KMS_KEYRING_TOKEN_ACCESS_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,7 +16,7 @@ namespace kekd {
 // The clients of the keyring's tokens, in the configuration's order; no worker is started before
 // its first call. FailedPrecondition if the configuration names no token.
 absl::StatusOr<std::vector<std::shared_ptr<TokenClient>>> MakeTokenClients(
-    FileSystem& fs, const Config& config, const KeyringConfig& keyring);
+    FileSystem& fs, const std::string& state_directory, const KeyringConfig& keyring);
 
 }  // namespace kekd
 

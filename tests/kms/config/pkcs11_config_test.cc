@@ -12,6 +12,7 @@ namespace kekd {
 namespace {
 
 using ::kekd::testing::kMinimalConfig;
+using ::kekd::testing::MinimalConfigWith;
 using ::kekd::testing::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -43,6 +44,31 @@ TEST(Pkcs11ConfigTest, HasDocumentedDefaults) {
   EXPECT_EQ(token.sessions, 4u);
   EXPECT_FALSE(token.session_copy);
   EXPECT_EQ(token.call_timeout, absl::Seconds(2));
+}
+
+TEST(Pkcs11ConfigTest, MayOpenTheKeyring) {
+  const auto with_unlock = [](absl::string_view unlock, absl::string_view token) {
+    return ParseConfig(
+        absl::StrCat(MinimalConfigWith("- keyFile: /etc/kekd/prod.key", unlock), token),
+        "kekd.yaml");
+  };
+  const std::string token = absl::StrCat("  pkcs11:\n    uri: ", kUri, "\n");
+  KEKD_ASSERT_OK_AND_ASSIGN(const Config config,
+                            with_unlock("- pkcs11: true\n  - keyFile: /etc/kekd/a.key", token));
+  ASSERT_EQ(config.keyrings[0].unlock.size(), 2u);
+  EXPECT_EQ(config.keyrings[0].unlock[0], (UnlockConfig{.kind = UnlockConfig::Kind::kPkcs11}));
+  EXPECT_EQ(Describe(config.keyrings[0].unlock[0]), "the token");
+  const auto refused = [&](absl::string_view unlock, absl::string_view more,
+                           absl::string_view why) {
+    EXPECT_THAT(with_unlock(unlock, more),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(std::string(why))))
+        << unlock;
+  };
+  refused("- pkcs11: true", "", "keyrings[0].unlock: \"pkcs11: true\" means the token");
+  refused("- pkcs11: false", token, "must be true");
+  refused("- pkcs11: {uri: a}", token, "must be a single value");
+  refused("- pkcs11: true\n  - pkcs11: true", token, "\"the token\" is that of");
+  refused("- {pkcs11: true, keyFile: /a}", token, "only one can be given");
 }
 
 TEST(Pkcs11ConfigTest, ReadsEveryField) {

@@ -83,6 +83,11 @@ std::vector<std::string> Good() {
       WithToken("uris: [\"pkcs11:token=a?module-path=/m.so\", "
                 "\"pkcs11:token=b?module-path=/m.so\"], pinCredential: pin"),
       WithTokenAnd("pinCredential: pin, initArguments: x"),
+      absl::StrCat(WithUnlock("- pkcs11: true\n  - keyFile: /a"),
+                   "  pkcs11: {uri: \"pkcs11:token=a?module-path=/m.so\"}\n"),
+      absl::StrCat(WithUnlock("- {keyFile: /a, pkcs11: }\n  - pkcs11: \"true\""),
+                   "  pkcs11: {uri: \"pkcs11:token=a?module-path=/m.so\"}\n"),
+      WithUnlock("- {keyFile: /a, pkcs11: }"),
       WithTokenAnd("sessions: 1, sessionCopy: false, callTimeout: 100ms"),
       WithTokenAnd("sessions: \"64\", sessionCopy: \"true\", callTimeout: 1.5s"),
   };
@@ -138,6 +143,10 @@ std::vector<std::string> Bad() {
       WithSocket(Long("/run/", 108)),
       WithSocket(Long("@", 108)),
       WithUnlock("- {}"),
+      WithUnlock("- pkcs11: true"),
+      WithUnlock("- keyFile: /a\n  - pkcs11: true"),
+      absl::StrCat(WithUnlock("- pkcs11: false"),
+                   "  pkcs11: {uri: \"pkcs11:token=a?module-path=/m.so\"}\n"),
       WithUnlock("- keyFile:"),
       WithUnlock("- {keyFile: /a, credential: b}"),
       WithUnlock("- {credential: b, passphrase: {file: /a}}"),

@@ -109,12 +109,32 @@ TEST(TableOutputTest, ShowsTheFormatOfAKeyringsRecord) {
   EXPECT_THAT(KeyringTable(keyring, kNow), HasSubstr("\nformat       2\n"));
 }
 
+TEST(TableOutputTest, NamesTheTokensKeyOfAWrapShortly) {
+  admin::v1::Keyring keyring = Keyring();
+  admin::v1::Wrap& wrap = *keyring.add_ring_key_wraps();
+  wrap.set_number(2);
+  wrap.set_type("pkcs11 key");
+  wrap.set_reference(
+      "pkcs11:token=prod;model=SoftHSM%20v2;serial=0a1b;object=kekd-prod-ring-key;id=%01%02?"
+      "x-kekd-iv=caller&x-kekd-for=a/b/ring-key");
+  constexpr absl::string_view kName = "kekd-prod-ring-key on token prod";
+  EXPECT_THAT(KeyringTable(keyring, kNow),
+              HasSubstr(absl::StrCat("opened by    pkcs11 key ", kName, "\n")));
+  EXPECT_THAT(WrapListTable(keyring, nullptr, kNow, Colors::kOff),
+              AllOf(HasSubstr(absl::StrCat("pkcs11 key  ", kName)), Not(HasSubstr("x-kekd"))));
+  // One that nobody here has written is shown as it is.
+  wrap.set_reference("another:thing");
+  EXPECT_THAT(KeyringTable(keyring, kNow), HasSubstr("pkcs11 key another:thing\n"));
+}
+
 TEST(TableOutputTest, TellsOfAKeyringWhatHasNoRoomInTheTable) {
   admin::v1::GetStatusResponse status = Status();
   status.mutable_keyrings(0)->set_refused_connections(3);
   status.mutable_keyrings(0)->set_refused_calls(5);
+  status.mutable_keyrings(0)->set_opened_by("token \x1b[2Jprod");
   const std::string text = StatusTable(status, kNow);
   EXPECT_THAT(text, HasSubstr("  key id   production.12.0123456789abcdef0123456789abcdef\n"));
+  EXPECT_THAT(text, AllOf(HasSubstr("  opened   by token "), Not(HasSubstr("\x1b"))));
   EXPECT_THAT(text, HasSubstr("  socket   unix:///run/kekd/production.sock\n"));
   EXPECT_THAT(text, HasSubstr("  refused  3 connections\n"));
   EXPECT_THAT(text, HasSubstr("  refused  5 calls, for want of time\n"));
