@@ -25,14 +25,16 @@ class Kekd:
 
     A second and further rings are named by `more_rings`; each has its folder, key file and socket beside the first one's,
     with its name in theirs. With a `token` (token.py) the rings' configuration names it, and init makes the first keys there.
+    `unlock` are the fields that open the rings, in their order: keyFile, pkcs11.
     """
 
-    def __init__(self, folder, name="kekd", socket=None, ring=RING, more_rings=(), token=None):
+    def __init__(self, folder, name="kekd", socket=None, ring=RING, more_rings=(), token=None, unlock=("keyFile",)):
         self.name = name
         self.folder = folder / name
         self.ring = ring
         self.rings = [ring, *more_rings]
         self.token = token
+        self.unlock = list(unlock)
         self.environment = {**os.environ, **(token.environment if token else {})}
         self.socket = str(socket or self.folder / "kekd.sock")
         self.config = self.folder / "kekd.yaml"
@@ -40,9 +42,12 @@ class Kekd:
             (self.folder / part).mkdir(mode=0o700, exist_ok=True)
         for ring_name in self.rings:
             self.keyring_folder(ring_name).mkdir(mode=0o700, exist_ok=True)
-        self.config.write_text(self._configuration())
+        self.write_configuration()
         self.process = Process(name, [parts.program("kekd"), "--config", self.config], self.folder / "kekd.log",
                                env=self.environment)
+
+    def write_configuration(self):
+        self.config.write_text(self._configuration())
 
     @property
     def endpoint(self):
@@ -115,6 +120,9 @@ class Kekd:
         """The first ring's files have plain names."""
         return self.folder / (name if ring in (None, self.ring) else f"{ring}-{name}")
 
+    def _unlock(self, way, ring):
+        return {way: True if way == "pkcs11" else str(self.key_file(ring))}
+
     def _socket(self, ring):
         return self.socket if ring == self.ring else str(self._beside("kekd.sock", ring))
 
@@ -133,8 +141,7 @@ keyrings:
             text += f"""\
 - name: {ring}
   directory: {json.dumps(str(self.keyring_folder(ring)))}
-  unlock:
-  - keyFile: {json.dumps(str(self.key_file(ring)))}
+  unlock: {json.dumps([self._unlock(way, ring) for way in self.unlock])}
   socket:
     path: {json.dumps(self._socket(ring))}
 """

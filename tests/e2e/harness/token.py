@@ -1,9 +1,14 @@
 """A PKCS#11 token of SoftHSM2 in a folder."""
 
+import os
 import pathlib
+import shutil
 import subprocess
 
-_SETUP = pathlib.Path(__file__).resolve().parents[2] / "hsm" / "tokens" / "softhsm2"
+from .process import wait_for
+
+_TOKENS = pathlib.Path(__file__).resolve().parents[2] / "hsm" / "tokens"
+_SETUP = _TOKENS / "softhsm2"
 _MODULE = pathlib.Path("/usr/lib/softhsm/libsofthsm2.so")
 LABEL = "e2e"
 PIN = "e2e-1234"
@@ -50,6 +55,42 @@ class Token:
 
     def give_back(self):
         (self.folder / "away").rename(self.files())
+
+
+class Tpm:
+    """A token of tpm2-pkcs11 on a TPM of its own (swtpm), which can be taken away. None can be had where missing() says why."""
+
+    init_backend = "software"
+
+    def __init__(self, folder, label="tpm"):
+        self.folder = folder / f"token-{label}"
+        # Its servers end with this process.
+        printed = subprocess.run([str(_TOKENS / "tpm2"), str(self.folder), label, PIN, str(os.getpid())],
+                                 stdout=subprocess.PIPE, text=True, check=False)
+        self.missing = "tpm2-pkcs11 is not installed" if printed.returncode == 77 else None
+        if self.missing:
+            return
+        printed.check_returncode()
+        lines = [line.split("=", 1) for line in printed.stdout.splitlines()]
+        self.values = dict(lines)
+        self.environment = dict(value.split("=", 1) for name, value in lines if name == "ENV")
+
+    def settings(self):
+        """The keyring's field pkcs11."""
+        return {"uri": f"pkcs11:token={self.values['TOKEN']}?module-path={self.values['MODULE']}"
+                       f"&pin-source=file:{self.values['PIN_FILE']}", "sessions": 1, "callTimeout": "10s"}
+
+    def take_away(self):
+        (self.folder / "tpm" / "away").touch()
+        wait_for(lambda: not (self.folder / "tpm" / "tpm").exists(), 10, "the TPM is gone")
+
+    def give_back(self):
+        (self.folder / "tpm" / "away").unlink()
+        wait_for((self.folder / "tpm" / "tpm").exists, 10, "the TPM is back")
+
+    def destroy(self):
+        """Ends its servers."""
+        shutil.rmtree(self.folder / "tpm")
 
 
 class TokenPair:
