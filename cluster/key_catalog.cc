@@ -30,6 +30,15 @@ void KeyCatalog::AddKey(absl::string_view key_id, CatalogKey key) {
   keys_.insert_or_assign(key_id, std::move(key));
 }
 
+std::vector<std::string> KeyCatalog::PrimaryKeyIds() const {
+  std::vector<std::string> ids;
+  for (const auto& [key_id, key] : keys_) {
+    if (key.primary) ids.push_back(key_id);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
 const CatalogKey* KeyCatalog::Find(absl::string_view key_id) const {
   const auto found = keys_.find(key_id);
   return found == keys_.end() ? nullptr : &found->second;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
@@ -31,6 +32,8 @@ class KeyCatalog final {
   void AddKey(absl::string_view key_id, CatalogKey key);
 
   bool empty() const { return keys_.empty(); }
+  // Of all keyrings, sorted.
+  std::vector<std::string> PrimaryKeyIds() const;
   // Null if no keyring has it.
   const CatalogKey* Find(absl::string_view key_id) const;
   // Whether the id has the form of one of these keyrings' ("<name>.<version>.<32 hex>"): unknown to

@@ -81,6 +81,12 @@ target_link_libraries(kekd_p11_kit INTERFACE "${KEKD_P11_KIT_LIBRARY}")
 add_library(kekd_cryptoki INTERFACE)
 target_include_directories(kekd_cryptoki SYSTEM INTERFACE "${KEKD_P11_KIT_INCLUDE}")
 
+# Shared: a library that speaks to a network gets the distribution's security updates. The flavour that uses OpenSSL, as
+# all else here does.
+find_package(CURL 7.77 REQUIRED)
+add_library(kekd_curl INTERFACE)
+target_link_libraries(kekd_curl INTERFACE CURL::libcurl)
+
 find_package(GTest)
 find_package(benchmark)
 if(GTest_FOUND)

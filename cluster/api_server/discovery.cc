@@ -158,7 +158,7 @@ class Discoverer final {
       found_.all.push_back(std::move(found));
     } else if (HasVerb(verbs, "update")) {
       // What can't be updated is computed and not stored (componentstatuses, metrics).
-      found_.problems.push_back({found.name(), "it can be updated but not patched"});
+      found_.problems.push_back({found.name(), "it can be updated but not patched", true});
     }
   }
 
@@ -198,7 +198,8 @@ class Discoverer final {
     found_.problems.push_back(
         {TextField(definition, {"metadata", "name"}),
          "no version of this custom resource is served: its objects can't be reached by the API; "
-         "serve one, or delete the definition with its objects"});
+         "serve one, or delete the definition with its objects",
+         true});
   }
 
   ApiClient& client_;

@@ -32,6 +32,11 @@ struct ApiResource {
 struct DiscoveryProblem {
   std::string what;  // "metrics.k8s.io/v1beta1", "widgets.example.com"
   std::string why;
+  // Objects of it are stored in the cluster's own etcd and can't be migrated; else they are
+  // somewhere else, or it is not known.
+  bool stored_here = false;
+
+  friend bool operator==(const DiscoveryProblem&, const DiscoveryProblem&) = default;
 };
 
 struct ApiResources {

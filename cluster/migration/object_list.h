@@ -28,7 +28,8 @@ struct ObjectPage {
   uint64_t remaining = 0;      // after this page, if the server tells
 };
 
-// Asks for the metadata alone: what the objects contain is not sent.
+// Asks for the metadata alone. Annotations are of it, and may repeat what an object contains
+// (kubectl apply): the answer is not to be kept, nor logged.
 HttpRequest ListRequest(const ApiResource& resource, int limit, absl::string_view continue_token);
 
 // A write that changes nothing, on condition that nobody has written the object since it was

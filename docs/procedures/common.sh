@@ -4,6 +4,7 @@
 # Each of these may be set in the environment, to a command with its arguments or to a path:
 : "${KUBECTL:=kubectl}"                                 # must reach the API server of this very node
 : "${KEKCTL:=kekctl --config /etc/kekd/kekd.yaml}"
+: "${MIGRATE:=$KEKCTL migrate --kubeconfig ${KUBECONFIG:-/etc/kubernetes/admin.conf}}"   # has this API server write objects anew
 : "${ETCDCTL:=etcdctl --endpoints https://127.0.0.1:2379 --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/apiserver-etcd-client.crt --key /etc/kubernetes/pki/apiserver-etcd-client.key}"
 : "${CONFIG:=/etc/kubernetes/encryption/config.yaml}"   # the file of kube-apiserver's --encryption-provider-config
 : "${RESOURCES:=secrets}"                               # what is written again and checked, with commas between
@@ -126,21 +127,10 @@ compose() {
     { print }'
 }
 
-# Writes every object of RESOURCES once more, as it is. A conflict means that somebody else wrote one meanwhile: again.
+# Has the API server write every object of RESOURCES once more that is not stored as it would store it now.
 rewrite() {
-  local attempt
-  if [[ -z $(run "$KUBECTL" get "$RESOURCES" --all-namespaces --output name) ]]; then
-    say "there is nothing to write again"
-    return
-  fi
-  for attempt in 1 2 3 4 5; do
-    if run "$KUBECTL" get "$RESOURCES" --all-namespaces --output json | run "$KUBECTL" replace --filename - >/dev/null; then
-      say "wrote all of $RESOURCES again"
-      return
-    fi
-    say "attempt $attempt failed; once more"
-  done
-  fail "could not write all of $RESOURCES again (the reasons are above)"
+  run "$MIGRATE" --resources "$RESOURCES" || fail "not all of $RESOURCES is written again (the reasons are above); once more does no harm"
+  say "wrote all of $RESOURCES again"
 }
 
 # The etcd prefixes of RESOURCES: built-in ones lie under their plural, custom ones under group and plural.

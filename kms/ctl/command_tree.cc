@@ -88,7 +88,7 @@ const CommandTree& KekctlCommandTree() {
       .examples = {"keyring init", "key create", "-o json status"},
       .common_options = CommonOptions(),
       .sections = {KeyringVerbs(), BackupVerbs(), WrapVerbs(), KeyVerbs(), HsmVerbs(),
-                   LookingVerbs(), ScanVerbs(), ToolVerbs()},
+                   LookingVerbs(), MigrationVerbs(), ScanVerbs(), ToolVerbs()},
   };
   return tree;
 }

@@ -104,6 +104,7 @@ VerbSection WrapVerbs();
 VerbSection KeyVerbs();
 VerbSection HsmVerbs();
 VerbSection LookingVerbs();
+VerbSection MigrationVerbs();
 VerbSection ScanVerbs();
 VerbSection ToolVerbs();
 

@@ -65,6 +65,7 @@ absl::StatusOr<CommandResult> PrintConfigSchema();
 absl::StatusOr<CommandResult> PrintEncryptionConfig(const CommandContext& context,
                                                     const EncryptionConfigVerb& verb);
 absl::StatusOr<CommandResult> Scan(const CommandContext& context, const ScanVerb& verb);
+absl::StatusOr<CommandResult> Migrate(const CommandContext& context, const MigrateVerb& verb);
 absl::StatusOr<CommandResult> Recover(const CommandContext& context, const RecoverVerb& verb);
 absl::StatusOr<CommandResult> HsmList(const CommandContext& context);
 absl::StatusOr<CommandResult> HsmDoctor(const CommandContext& context);

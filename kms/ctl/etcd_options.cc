@@ -69,10 +69,8 @@ absl::Status CheckPrefixes(const std::vector<std::string>& prefixes) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-std::vector<OptionDescription> WithEtcdOptions(std::vector<OptionDescription> first) {
-  std::vector<OptionDescription> all = {
+std::vector<OptionDescription> EndpointOptions() {
+  return {
       {.name = kEndpoints,
        .value = "LIST",
        .help = "read a running etcd at these addresses, with commas between"},
@@ -85,22 +83,59 @@ std::vector<OptionDescription> WithEtcdOptions(std::vector<OptionDescription> fi
        .help = "the client certificate for etcd",
        .kind = ValueKind::kFile},
       {.name = kKey, .value = "FILE", .help = "its private key", .kind = ValueKind::kFile},
-      {.name = kSnapshot,
+  };
+}
+
+OptionDescription PrefixOption() {
+  return {.name = kPrefix,
+          .value = "PREFIX",
+          .help =
+              "what the keys begin with, if not with /registry/, /kubernetes.io/ or "
+              "/openshift.io/; once for each",
+          .repeatable = true};
+}
+
+// What is said of a running etcd beside its endpoints, and of keys.
+absl::Status ReadEndpoints(const VerbArguments& given, EtcdPlace& place) {
+  KEKD_RETURN_IF_ERROR(CheckTls(given));
+  if (given.Has(kEndpoints)) place.endpoints = absl::StrSplit(given.Text(kEndpoints), ',');
+  place.cacert = given.Text(kCacert);
+  place.cert = given.Text(kCert);
+  place.key = given.Text(kKey);
+  for (const std::string& prefix : given.All(kPrefix)) {
+    if (prefix.empty() || prefix.front() != '/') {
+      return absl::InvalidArgumentError(absl::StrCat(
+          kPrefix, " must begin with a slash, such as /registry, and is \"", prefix, "\""));
+    }
+    place.prefixes.push_back(prefix.back() == '/' ? prefix : absl::StrCat(prefix, "/"));
+  }
+  return CheckPrefixes(place.prefixes);
+}
+
+}  // namespace
+
+std::vector<OptionDescription> WithEtcdOptions(std::vector<OptionDescription> first) {
+  std::vector<OptionDescription> all = EndpointOptions();
+  for (OptionDescription& option :
+       std::vector<OptionDescription>{{.name = kSnapshot,
        .value = "FILE",
        .help = "read a snapshot, or a copy of etcd's database file",
        .kind = ValueKind::kFile},
-      {.name = kDataDir,
-       .value = "DIR",
-       .help = "read the data folder of an etcd that is stopped",
-       .kind = ValueKind::kFolder},
-      {.name = kPrefix,
-       .value = "PREFIX",
-       .help = "what the keys begin with, if not with /registry/, /kubernetes.io/ or "
-               "/openshift.io/; once for each",
-       .repeatable = true},
-  };
+                                      {.name = kDataDir,
+                                      .value = "DIR",
+                                      .help = "read the data folder of an etcd that is stopped",
+                                      .kind = ValueKind::kFolder},
+                                      PrefixOption()}) {
+    all.push_back(std::move(option));
+  }
   for (OptionDescription& option : first) all.push_back(std::move(option));
   return all;
+}
+
+std::vector<OptionDescription> WithLiveEtcdOptions(std::vector<OptionDescription> first) {
+  for (OptionDescription& option : EndpointOptions()) first.push_back(std::move(option));
+  first.push_back(PrefixOption());
+  return first;
 }
 
 absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given) {
@@ -112,24 +147,17 @@ absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given) {
         places == 0 ? "which etcd is meant is missing: give one of " : "give only one of ",
         kEndpoints, ", ", kSnapshot, " or ", kDataDir));
   }
-  KEKD_RETURN_IF_ERROR(CheckTls(given));
   EtcdPlace place;
-  if (given.Has(kEndpoints)) {
-    place.endpoints = absl::StrSplit(given.Text(kEndpoints), ',');
-  }
-  place.cacert = given.Text(kCacert);
-  place.cert = given.Text(kCert);
-  place.key = given.Text(kKey);
+  KEKD_RETURN_IF_ERROR(ReadEndpoints(given, place));
   place.snapshot = given.Text(kSnapshot);
   place.data_folder = given.Text(kDataDir);
-  for (const std::string& prefix : given.All(kPrefix)) {
-    if (prefix.empty() || prefix.front() != '/') {
-      return absl::InvalidArgumentError(absl::StrCat(
-          kPrefix, " must begin with a slash, such as /registry, and is \"", prefix, "\""));
-    }
-    place.prefixes.push_back(prefix.back() == '/' ? prefix : absl::StrCat(prefix, "/"));
-  }
-  KEKD_RETURN_IF_ERROR(CheckPrefixes(place.prefixes));
+  return place;
+}
+
+absl::StatusOr<std::optional<EtcdPlace>> ReadLiveEtcdPlace(const VerbArguments& given) {
+  EtcdPlace place;
+  KEKD_RETURN_IF_ERROR(ReadEndpoints(given, place));
+  if (place.endpoints.empty()) return std::nullopt;
   return place;
 }
 

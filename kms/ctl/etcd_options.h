@@ -3,6 +3,7 @@
 #define KEKD_KMS_CTL_ETCD_OPTIONS_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,8 +17,14 @@ namespace kekd {
 // These options after the others.
 std::vector<OptionDescription> WithEtcdOptions(std::vector<OptionDescription> first);
 
+// The same of a running etcd alone, before these options.
+std::vector<OptionDescription> WithLiveEtcdOptions(std::vector<OptionDescription> first);
+
 // InvalidArgument unless exactly one etcd is named, with what belongs to it.
 absl::StatusOr<EtcdPlace> ReadEtcdPlace(const VerbArguments& given);
+
+// None if no endpoints are given; InvalidArgument if only what belongs to them is.
+absl::StatusOr<std::optional<EtcdPlace>> ReadLiveEtcdPlace(const VerbArguments& given);
 
 // Opens it: a running etcd is not connected to before it is read.
 absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcd(FileSystem& fs, const EtcdPlace& place);

@@ -105,6 +105,9 @@ struct Dispatch {
     return PrintEncryptionConfig(context, v);
   }
   absl::StatusOr<CommandResult> operator()(const ScanVerb& v) const { return Scan(context, v); }
+  absl::StatusOr<CommandResult> operator()(const MigrateVerb& v) const {
+    return Migrate(context, v);
+  }
   absl::StatusOr<CommandResult> operator()(const RecoverVerb& v) const {
     return Recover(context, v);
   }

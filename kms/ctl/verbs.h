@@ -137,6 +137,25 @@ struct ScanVerb {
   std::string signing_key;                     // of the report; empty: it is not signed
   std::string metrics;  // a file for Prometheus' textfile collector; empty: none
 };
+// Who writes the objects of a migration anew.
+enum class MigrationWay {
+  kAuto,        // kekctl; or the cluster, where kekctl's user may have it do that and no more
+  kClient,      // kekctl, object by object
+  kController,  // the cluster's own controller, by StorageVersionMigration objects
+};
+struct MigrateVerb {
+  std::string kubeconfig;  // empty: as kubectl finds it
+  std::string context;     // empty: the current one
+  bool allow_insecure = false;
+  // Of which resources, by one of these.
+  std::vector<std::string> resources;
+  std::string encryption_config;  // a file
+  std::optional<EtcdPlace> etcd;  // running: those of which it has something encrypted
+  uint32_t qps = 0;               // 0: no limit
+  uint32_t concurrency = 0;
+  MigrationWay via = MigrationWay::kAuto;
+  std::string checkpoint;  // a file; empty: none
+};
 struct RecoverVerb {
   EtcdPlace etcd;
   KeysFrom keys;
@@ -164,7 +183,7 @@ using Verb = std::variant<
     KeyringBackupVerb, KeyringRestoreVerb, KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb,
     WrapAddVerb, WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyAdoptVerb, KeyPromoteVerb,
     StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb, ScanVerb,
-    RecoverVerb, HsmListVerb, HsmDoctorVerb, HsmBenchVerb, CompletionVerb, ManVerb>;
+    MigrateVerb, RecoverVerb, HsmListVerb, HsmDoctorVerb, HsmBenchVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

@@ -54,11 +54,16 @@ class ApiServer:
         """Starts it from now on as the last arguments of this command, which must exec them."""
         self._wrapper = list(wrapper)
 
-    def start(self, wait=True):
-        """Starts it; with wait, until it is live and has made the default namespace (it need not be ready: without its
+    @property
+    def certificates(self):
+        """The folder that it keeps its serving certificate in."""
+        return self._folder / f"{self.name}-certificates"
+
+    def start(self, wait=True, port=None):
+        """Starts it, on a free port if none is given; with wait, until it is live and has made the default namespace (it need not be ready: without its
         KMS it never is)."""
         for attempt in range(self._START_ATTEMPTS):
-            self.port = free_port()
+            self.port = port or free_port()
             self._process = Process(self.name, self._command(), self._folder / f"{self.name}.log").start()
             if not wait:
                 return self
@@ -87,9 +92,9 @@ class ApiServer:
         if self._process:
             self._process.kill()
 
-    def cold_restart(self, wait=True):
+    def cold_restart(self, wait=True, same_port=False):
         self.kill()
-        return self.start(wait)
+        return self.start(wait, self.port if same_port else None)
 
     def health(self, path):
         """(HTTP status, body) of a health endpoint; status 0 when the server does not answer."""
@@ -166,7 +171,7 @@ class ApiServer:
         tokens.write_text(f'{TOKEN},admin,uid1,"system:masters"\n')
         command = self._wrapper + [
             self._binary, f"--etcd-servers={self._etcd.url}", "--bind-address=127.0.0.1", f"--secure-port={self.port}",
-            f"--cert-dir={self._folder / (self.name + '-certificates')}", "--service-cluster-ip-range=10.0.0.0/24",
+            f"--cert-dir={self.certificates}", "--service-cluster-ip-range=10.0.0.0/24",
             "--allow-privileged=true", "--disable-admission-plugins=ServiceAccount",
             "--service-account-issuer=https://kubernetes.default.svc/", f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}", "--authorization-mode=RBAC", f"--token-auth-file={tokens}",

@@ -7,6 +7,7 @@ import threading
 
 from . import parts
 from .api_server import TOKEN
+from .kubeconfig import certificate_authority
 
 FOLDER = parts.ROOT / "docs" / "procedures"
 
@@ -55,6 +56,8 @@ class Node:
         self.environment = {
             "KUBECTL": f"{shlex.quote(parts.kubectl())} --kubeconfig {shlex.quote(str(self._kubeconfig))}",
             "KEKCTL": f"{shlex.quote(parts.program('kekctl'))} --config {shlex.quote(str(kekd.config))}",
+            "MIGRATE": f"{shlex.quote(parts.program('kekctl'))} --config {shlex.quote(str(kekd.config))} migrate "
+                       f"--kubeconfig {shlex.quote(str(self._kubeconfig))}",
             "ETCDCTL": cluster.etcd.command(),
             "CONFIG": str(server.encryption_config),
             "KEYRING": str(kekd.keyring_folder() / "keyring"),
@@ -80,7 +83,8 @@ kind: Config
 current-context: test
 contexts: [{{name: test, context: {{cluster: test, user: test}}}}]
 users: [{{name: test, user: {{token: {TOKEN}}}}}]
-clusters: [{{name: test, cluster: {{server: "https://127.0.0.1:{self._server.port}", insecure-skip-tls-verify: true}}}}]
+clusters: [{{name: test, cluster: {{server: "https://127.0.0.1:{self._server.port}",
+  certificate-authority: "{certificate_authority(self._server)}"}}}}]
 """)
 
     def run(self, script, *arguments, **environment):
