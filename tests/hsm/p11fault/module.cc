@@ -37,6 +37,30 @@ CK_RV GetInfo(CK_INFO* info) {
   });
 }
 
+CK_RV GetAttributeValue(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                        CK_ATTRIBUTE* attributes, CK_ULONG count) {
+  constexpr auto kFunction = Function::kGetAttributeValue;
+  Shim& shim = Shim::Get();
+  return shim.OnSession(
+      kFunction, session, [&](const Orders& orders, const Session& found) -> CK_RV {
+        const auto real = shim.handles.RealObject(object, orders.renumber);
+        if (!real.has_value()) return CKR_OBJECT_HANDLE_INVALID;
+        shim.Reached(kFunction);
+        CK_RV rv = shim.real().C_GetAttributeValue(found.real, *real, attributes, count);
+        for (CK_ULONG i = 0; i < count; ++i) {
+          for (const SaidAttribute& said : orders.attributes) {
+            if (said.type != attributes[i].type) continue;
+            const bool told = said.value.has_value();
+            attributes[i].ulValueLen = told ? sizeof(CK_BBOOL) : CK_UNAVAILABLE_INFORMATION;
+            if (told)
+              *static_cast<CK_BBOOL*>(attributes[i].pValue) = *said.value ? CK_TRUE : CK_FALSE;
+            if (!told) rv = CKR_ATTRIBUTE_TYPE_INVALID;
+          }
+        }
+        return rv;
+      });
+}
+
 #define PASSED_ON(name) .C_##name = PassedOn<Function::k##name, &CK_FUNCTION_LIST::C_##name>::Call
 #define WITH_OBJECT(name) \
   .C_##name = WithObject<Function::k##name, &CK_FUNCTION_LIST::C_##name>::Call
@@ -69,7 +93,7 @@ CK_FUNCTION_LIST functions = {
     .C_CopyObject = CopyObject,
     WITH_OBJECT(DestroyObject),
     WITH_OBJECT(GetObjectSize),
-    WITH_OBJECT(GetAttributeValue),
+    .C_GetAttributeValue = GetAttributeValue,
     WITH_OBJECT(SetAttributeValue),
     PASSED_ON(FindObjectsInit),
     .C_FindObjects = FindObjects,
@@ -119,8 +143,14 @@ CK_RV GetFunctionList(CK_FUNCTION_LIST** list) {
   if (list == nullptr) return CKR_ARGUMENTS_BAD;
   Shim& shim = Shim::Get();
   if (!shim.Start()) return CKR_GENERAL_ERROR;
-  return shim.Run(Function::kGetFunctionList, [&](const Orders&) {
-    *list = &functions;
+  return shim.Run(Function::kGetFunctionList, [&](const Orders& orders) {
+    static CK_FUNCTION_LIST offered;
+    offered = functions;
+    for (const Function missing : orders.missing) {
+      // The functions lie one after the other, in the order of their numbers.
+      (&reinterpret_cast<void*&>(offered.C_Initialize))[static_cast<size_t>(missing)] = nullptr;
+    }
+    *list = &offered;
     return CKR_OK;
   });
 }

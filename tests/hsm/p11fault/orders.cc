@@ -175,6 +175,21 @@ void ParseLine(Line& line, const std::string& text, Orders& orders) {
       line.Fail("gcm-iv is 'caller', 'token' or 'token-appended'");
     }
     orders.gcm_iv_repeats = line.Take("repeats");
+  } else if (line.Take("attribute")) {
+    SaidAttribute said;
+    said.type = line.NextNumber("the attribute's number");
+    if (line.Take("yes")) {
+      said.value = true;
+    } else if (line.Take("no")) {
+      said.value = false;
+    } else if (!line.Take("not-told")) {
+      line.Fail("an attribute is 'yes', 'no' or 'not-told'");
+    }
+    orders.attributes.push_back(said);
+  } else if (line.Take("mechanism-count")) {
+    orders.mechanism_count = line.NextNumber("the number of mechanisms");
+  } else if (line.Take("no-function")) {
+    orders.missing.push_back(line.NextNamed("the function", FunctionByName));
   } else if (!ParseTokenFlag(line, orders)) {
     const std::string name = line.Next("the order");
     Order order;

@@ -43,6 +43,12 @@ struct Mask {
   std::vector<Function> functions;
 };
 
+// "attribute": what is said of one attribute of every object, whatever the module says of it.
+struct SaidAttribute {
+  CK_ATTRIBUTE_TYPE type = 0;
+  std::optional<bool> value;  // none: it is not told
+};
+
 // A whole control file.
 struct Orders {
   std::string module;
@@ -57,6 +63,9 @@ struct Orders {
   bool only_2_40 = false;  // no interface of PKCS#11 3.0
   GcmIv gcm_iv = GcmIv::kCaller;
   bool gcm_iv_repeats = false;
+  std::vector<SaidAttribute> attributes;
+  std::optional<CK_ULONG> mechanism_count;  // that C_GetMechanismList tells
+  std::vector<Function> missing;            // null in what C_GetFunctionList gives
 
   bool IsMasked(CK_MECHANISM_TYPE mechanism, Function function) const;
   // No mechanism is none that is masked.

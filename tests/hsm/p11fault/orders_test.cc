@@ -24,7 +24,8 @@ TEST(OrdersTest, ReadsEveryOrder) {
       "token-gone until-reinit\nrenumber\npin-locked\npin-final-try\nmax-sessions 3 not-told\n"
       "mask-mechanism CKM_AES_GCM 0x2109 # both\n"
       "mask-mechanism CKM_AES_KEY_WRAP_KWP in C_WrapKey C_UnwrapKey\n"
-      "gcm-iv token-appended\nonly-2.40\nC_EncryptMessage return 5\n");
+      "gcm-iv token-appended\nonly-2.40\nC_EncryptMessage return 5\n"
+      "attribute 0x162 yes\nattribute 0x163 not-told\nmechanism-count 5000\nno-function C_Sign\n");
   EXPECT_EQ(parsed.error, "");
   const Orders& orders = parsed.orders;
   EXPECT_EQ(orders.module, "/lib/x.so");
@@ -59,11 +60,21 @@ TEST(OrdersTest, ReadsEveryOrder) {
   EXPECT_TRUE(orders.only_2_40);
   EXPECT_EQ(orders.orders[9].function, Function::kEncryptMessage);
   EXPECT_EQ(orders.gcm_iv, GcmIv::kTokenAppended);
+  ASSERT_EQ(orders.attributes.size(), 2U);
+  EXPECT_EQ(orders.attributes[0].type, CKA_EXTRACTABLE);
+  EXPECT_EQ(orders.attributes[0].value, true);
+  EXPECT_FALSE(orders.attributes[1].value.has_value());
+  EXPECT_EQ(orders.mechanism_count, 5000U);
+  EXPECT_EQ(orders.missing, std::vector<Function>{Function::kSign});
 }
 
 TEST(OrdersTest, SaysWhatItDoesNotUnderstand) {
   for (const char* wrong : {"C_Nothing return CKR_OK",
                             "C_Encrypt return",
+                            "attribute 0x162",
+                            "attribute CKA_LOCAL yes",
+                            "mechanism-count many",
+                            "no-function C_Nothing",
                             "C_Encrypt return CKR_NOTHING",
                             "C_Encrypt at x return 5",
                             "C_Encrypt",

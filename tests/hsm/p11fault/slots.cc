@@ -74,7 +74,11 @@ CK_RV GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE* list, CK_ULONG* count
                        std::erase_if(mechanisms, [&](CK_MECHANISM_TYPE type) {
                          return orders.IsMasked(type, Function::kGetMechanismList);
                        });
-                       return ReturnList(mechanisms, list, count);
+                       rv = ReturnList(mechanisms, list, count);
+                       if (orders.mechanism_count.has_value() && count != nullptr) {
+                         *count = *orders.mechanism_count;
+                       }
+                       return rv;
                      });
 }
 
