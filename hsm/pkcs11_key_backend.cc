@@ -5,9 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "base/at_once.h"
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "hsm/key_attestation.h"
 #include "hsm/one_time_key.h"
 #include "hsm/pkcs11_key.h"
 #include "hsm/token/token_uri.h"
@@ -34,6 +36,13 @@ std::string MadeFor(const KeySpec& spec) {
                       PurposeOf(spec));
 }
 
+absl::Status CheckMadeFor(const KeyReference& reference, const KeySpec& spec) {
+  if (reference.made_for == MadeFor(spec)) return absl::OkStatus();
+  return absl::DataLossError(
+      absl::StrCat("the reference of the key is of another version or ring than ", NameOf(spec),
+                   " of ", spec.ring.name));
+}
+
 absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial& material) {
   if (material.custody != Custody::kDevice || !material.wraps.empty()) {
     return absl::DataLossError("this is no key on a PKCS#11 token");
@@ -45,15 +54,11 @@ absl::StatusOr<KeyReference> ReferenceOf(const KeySpec& spec, const KeyMaterial&
   if (material.algorithm != AlgorithmOf(reference.mechanism)) {
     return absl::DataLossError("the key's algorithm is not that of its reference");
   }
-  if (reference.made_for != MadeFor(spec)) {
-    return absl::DataLossError(
-        absl::StrCat("the reference of the key is of another version or ring than ", NameOf(spec),
-                     " of ", spec.ring.name));
-  }
+  KEKD_RETURN_IF_ERROR(CheckMadeFor(reference, spec));
   return reference;
 }
 
-class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
+class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter, public KeyAttester {
  public:
   Pkcs11KeyBackend(std::shared_ptr<TokenGroup> tokens, std::string label,
                    const RandomSource& random)
@@ -141,6 +146,20 @@ class Pkcs11KeyBackend final : public KeyBackend, public KeyAdopter {
   std::vector<KeyPlace> Places() const override { return tokens_->Places(); }
 
   KeyAdopter* adopter() override { return this; }
+  KeyAttester* attester() override { return this; }
+
+  absl::StatusOr<std::vector<KeyAttestation>> AttestKey(const KeySpec& spec, absl::string_view text,
+                                                        absl::Time deadline) override {
+    KEKD_ASSIGN_OR_RETURN(const KeyReference reference, KeyReference::Parse(text));
+    KEKD_RETURN_IF_ERROR(CheckMadeFor(reference, spec));
+    const absl::Time earlier = BeforeDeadline(deadline);
+    std::vector<KeyAttestation> said(tokens_->size());
+    ForEachAtOnce(said.size(), said.size(), [&](size_t i) {
+      said[i] = AttestationOf(tokens_->token(i).Attest(reference, earlier));
+      said[i].place = tokens_->name(i);
+    });
+    return said;
+  }
 
   absl::StatusOr<KeyMaterial> AdoptKey(const KeySpec& spec, absl::string_view text,
                                        bool allow_extractable, absl::Time deadline) override {

@@ -240,6 +240,13 @@ absl::StatusOr<std::vector<KeyDescription>> TokenClient::List(absl::Time deadlin
   return std::move(response.keys);
 }
 
+absl::StatusOr<std::vector<KeyDescription>> TokenClient::Attest(const KeyReference& key,
+                                                                absl::Time deadline) {
+  KEKD_ASSIGN_OR_RETURN(WorkerResponse response,
+                        Ask(RequestFor(WorkerVerb::kAttest, key), deadline));
+  return std::move(response.keys);
+}
+
 absl::StatusOr<TokenDescription> TokenClient::Describe(absl::Time deadline) {
   WorkerRequest request = RequestFor(WorkerVerb::kDescribe);
   KEKD_ASSIGN_OR_RETURN(WorkerResponse response, Call(request, deadline));

@@ -51,6 +51,8 @@ class TokenClient final {
   absl::StatusOr<KeyReference> Adopt(const NewKey& key, absl::Time deadline);
   absl::Status Destroy(const KeyReference& key, absl::Time deadline);
   absl::StatusOr<std::vector<KeyDescription>> List(absl::Time deadline);
+  // What the token says now of the key's one or two objects: the key, then its HMAC key.
+  absl::StatusOr<std::vector<KeyDescription>> Attest(const KeyReference& key, absl::Time deadline);
   // A token that can't be logged in to is described all the same: its pin_problem says why.
   absl::StatusOr<TokenDescription> Describe(absl::Time deadline);
   absl::Status Probe(absl::Time deadline);

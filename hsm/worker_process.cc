@@ -77,6 +77,8 @@ absl::string_view ToString(WorkerVerb verb) {
       return "measure";
     case WorkerVerb::kTry:
       return "try";
+    case WorkerVerb::kAttest:
+      return "attest";
   }
   return "unknown";
 }

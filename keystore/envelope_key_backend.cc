@@ -96,6 +96,8 @@ class EnvelopeKeyBackend final : public KeyBackend, public EnvelopeMaker {
   absl::Status Probe(absl::Time deadline) override { return device_->Probe(deadline); }
   std::vector<KeyPlace> Places() const override { return device_->Places(); }
   KeyAdopter* adopter() override { return device_->adopter(); }
+  // Of a wrapped key what the device holds is the one that wraps it, and the reference names that.
+  KeyAttester* attester() override { return device_->attester(); }
   EnvelopeMaker* envelope_maker() override { return this; }
 
   absl::StatusOr<KeyMaterial> GenerateKey(const KeySpec& spec, absl::Time deadline) override {

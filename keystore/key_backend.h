@@ -82,6 +82,40 @@ class KeyAdopter {
   virtual bool IsSameKey(const KeyMaterial& a, const KeyMaterial& b) const = 0;
 };
 
+// What one of the places that may hold a key says of it when it is asked: its word, which nobody
+// else can check, and no certificate.
+struct KeyAttestation {
+  struct Statement {
+    std::string name;     // in the words of its standard: "CKA_LOCAL"
+    std::string meaning;  // for people: "made in the token"
+    std::string says;     // "yes", "no" or what it is; empty if the place does not say
+  };
+  // A key may be of several objects.
+  struct Object {
+    std::string type;  // "AES-256"
+    std::string label;
+    std::string id;  // raw bytes
+    std::vector<Statement> statements;
+  };
+  std::string place;    // for people; may be empty if there is one place only
+  absl::Status status;  // why the place has said nothing, if it has not
+  std::vector<Object> objects;
+  std::string verdict;  // what follows from it, in one sentence
+};
+
+// KeyAttester is the ability of a backend of devices to ask them what they know of a key.
+// Thread-safe.
+class KeyAttester {
+ public:
+  virtual ~KeyAttester() = default;
+  // Asks each place about the key that KeyMaterial::key_reference of a version names, all at once;
+  // one entry a place, in order of preference. Changes nothing and uses no key. DataLoss if the
+  // reference is damaged or was made for another spec.
+  virtual absl::StatusOr<std::vector<KeyAttestation>> AttestKey(const KeySpec& spec,
+                                                                absl::string_view reference,
+                                                                absl::Time deadline) = 0;
+};
+
 // EnvelopeMaker is the ability of a backend of devices to keep keys in custody `envelope`: kekd
 // makes the key, the device wraps it. Thread-safe.
 class EnvelopeMaker {
@@ -123,6 +157,7 @@ class KeyBackend {
   // Null if the backend has not this ability. They live as long as the backend.
   virtual KeyAdopter* adopter() { return nullptr; }
   virtual EnvelopeMaker* envelope_maker() { return nullptr; }
+  virtual KeyAttester* attester() { return nullptr; }
 };
 
 // Makes a new key in this custody, or in the backend's own. FailedPrecondition if the backend keeps

@@ -83,6 +83,9 @@ WorkerResponse Token::Answer(const WorkerRequest& request) {
     case WorkerVerb::kProbe:
       response.status = Probe(request, ladder);
       break;
+    case WorkerVerb::kAttest:
+      response.status = Attest(request, ladder, response);
+      break;
     case WorkerVerb::kTry:
       response.status = Try(ladder, response);
       break;

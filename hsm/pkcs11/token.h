@@ -90,6 +90,7 @@ class Token final {
   absl::Status Adopt(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response);
   absl::Status Destroy(const WorkerRequest& request, Ladder& ladder);
   absl::Status List(Ladder& ladder, WorkerResponse& response);
+  absl::Status Attest(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response);
   absl::Status Describe(Ladder& ladder, WorkerResponse& response);
   absl::Status Probe(const WorkerRequest& request, Ladder& ladder);
   absl::Status Try(Ladder& ladder, WorkerResponse& response);

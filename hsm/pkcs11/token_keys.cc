@@ -6,6 +6,7 @@
 #include "base/monotonic.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
+#include "hsm/pkcs11/key_claims.h"
 #include "hsm/pkcs11/key_making.h"
 #include "hsm/pkcs11/key_objects.h"
 #include "hsm/pkcs11/mechanism_search.h"
@@ -46,13 +47,20 @@ KeyReference NameOf(KeyKind kind, const KeySelector& key) {
   return reference;
 }
 
+absl::StatusOr<KeyDescription> DescribeWithClaims(const Module& module, CK_SESSION_HANDLE session,
+                                                  CK_OBJECT_HANDLE key) {
+  KEKD_ASSIGN_OR_RETURN(KeyDescription description, DescribeKey(module, session, key));
+  KEKD_ASSIGN_OR_RETURN(description.claims, ReadClaims(module, session, key));
+  return description;
+}
+
 absl::StatusOr<std::vector<KeyDescription>> DescribeAll(const Module& module,
                                                         CK_SESSION_HANDLE session) {
   KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> found,
                         FindAllKeys(module, session, {}));
   std::vector<KeyDescription> keys;
   for (const CK_OBJECT_HANDLE key : found) {
-    KEKD_ASSIGN_OR_RETURN(keys.emplace_back(), DescribeKey(module, session, key));
+    KEKD_ASSIGN_OR_RETURN(keys.emplace_back(), DescribeWithClaims(module, session, key));
   }
   MatchMacKeys(keys);
   return keys;
@@ -244,6 +252,23 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
 absl::Status Token::List(Ladder& ladder, WorkerResponse& response) {
   return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
     KEKD_ASSIGN_OR_RETURN(response.keys, DescribeAll(token.module(), lease.session()));
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Token::Attest(const WorkerRequest& request, Ladder& ladder, WorkerResponse& response) {
+  ladder.key = request.key.key;
+  return Run(ladder, [&](Attachment& token, SessionPool::Lease& lease) -> absl::Status {
+    const Module& module = token.module();
+    response.keys.clear();
+    // Looked for anew: a handle that is held may be of what was there before.
+    KEKD_ASSIGN_OR_RETURN(const SealingKey found, FindKey(module, lease.session(), request.key));
+    for (const CK_OBJECT_HANDLE object : {found.key, found.mac_key}) {
+      if (object == 0) continue;
+      KEKD_ASSIGN_OR_RETURN(response.keys.emplace_back(),
+                            DescribeWithClaims(module, lease.session(), object));
+    }
+    MatchMacKeys(response.keys);
     return absl::OkStatus();
   });
 }

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 #include "hsm/pkcs11/mechanism.h"
+#include "hsm/pkcs11/mechanism_name.h"
 #include "hsm/pkcs11/mechanism_search.h"
 #include "hsm/pkcs11/token.h"
 
@@ -17,28 +18,19 @@ namespace {
 
 constexpr uint32_t kMostMeasurements = 100'000;
 
-struct NamedMechanism {
-  CK_MECHANISM_TYPE type;
-  const char* name;
-};
-constexpr NamedMechanism kMechanisms[] = {
-    {CKM_AES_KEY_GEN, "CKM_AES_KEY_GEN"},
-    {CKM_AES_GCM, "CKM_AES_GCM"},
-    {CKM_AES_CBC, "CKM_AES_CBC"},
-    {CKM_AES_KEY_WRAP, "CKM_AES_KEY_WRAP"},
-    {CKM_AES_KEY_WRAP_PAD, "CKM_AES_KEY_WRAP_PAD"},
-    {kCkmAesKeyWrapKwp, "CKM_AES_KEY_WRAP_KWP"},
-    {CKM_RSA_PKCS_OAEP, "CKM_RSA_PKCS_OAEP"},
-    {CKM_SHA256_HMAC, "CKM_SHA256_HMAC"},
+// Those of interest to whoever looks at a token.
+constexpr CK_MECHANISM_TYPE kMechanisms[] = {
+    CKM_AES_KEY_GEN,      CKM_AES_GCM,       CKM_AES_CBC,       CKM_AES_KEY_WRAP,
+    CKM_AES_KEY_WRAP_PAD, kCkmAesKeyWrapKwp, CKM_RSA_PKCS_OAEP, CKM_SHA256_HMAC,
 };
 
 std::vector<std::string> MechanismNames(const Module& module, CK_SLOT_ID slot) {
   const absl::StatusOr<std::vector<CK_MECHANISM_TYPE>> listed = ListMechanisms(module, slot);
   if (!listed.ok()) return {};
   std::vector<std::string> names;
-  for (const NamedMechanism& mechanism : kMechanisms) {
-    if (std::find(listed->begin(), listed->end(), mechanism.type) != listed->end()) {
-      names.push_back(mechanism.name);
+  for (const CK_MECHANISM_TYPE type : kMechanisms) {
+    if (std::find(listed->begin(), listed->end(), type) != listed->end()) {
+      names.push_back(MechanismName(type));
     }
   }
   return names;

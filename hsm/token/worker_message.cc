@@ -13,8 +13,8 @@ namespace kekd {
 namespace {
 
 // The first byte of every message.
-constexpr uint8_t kProtocol = 1;
-constexpr auto kLastVerb = static_cast<uint8_t>(WorkerVerb::kTry);
+constexpr uint8_t kProtocol = 2;
+constexpr auto kLastVerb = static_cast<uint8_t>(WorkerVerb::kAttest);
 // absl::StatusCode::kUnauthenticated.
 constexpr uint8_t kLastStatusCode = 16;
 
@@ -27,6 +27,10 @@ constexpr bool KeyDescription::*kKeyFlags[] = {
     &KeyDescription::encrypt,     &KeyDescription::decrypt,
     &KeyDescription::wrap,        &KeyDescription::unwrap,
     &KeyDescription::sign,        &KeyDescription::verify};
+
+constexpr std::optional<bool> KeyClaims::*kClaims[] = {
+    &KeyClaims::local,       &KeyClaims::sensitive,         &KeyClaims::always_sensitive,
+    &KeyClaims::extractable, &KeyClaims::never_extractable, &KeyClaims::modifiable};
 
 // Each pair below mirrors the other, field by field.
 void Write(FieldWriter& out, const TokenSelector& token) {
@@ -140,6 +144,30 @@ void Read(FieldReader& in, TokenDescription& token) {
   }
 }
 
+void Write(FieldWriter& out, const KeyClaims& claims) {
+  for (const auto claim : kClaims) {
+    out.Bool((claims.*claim).has_value());
+    if ((claims.*claim).has_value()) out.Bool(*(claims.*claim));
+  }
+  out.Bool(claims.generated_by.has_value());
+  if (claims.generated_by.has_value()) out.Text(*claims.generated_by);
+  out.U32(static_cast<uint32_t>(claims.allowed_mechanisms.size()));
+  for (const std::string& mechanism : claims.allowed_mechanisms) out.Text(mechanism);
+  out.Bool(claims.bits.has_value());
+  if (claims.bits.has_value()) out.U32(*claims.bits);
+}
+
+void Read(FieldReader& in, KeyClaims& claims) {
+  for (const auto claim : kClaims) {
+    if (in.Bool()) claims.*claim = in.Bool();
+  }
+  if (in.Bool()) claims.generated_by = in.Text();
+  for (uint32_t left = in.U32(); left > 0 && in.ok(); --left) {
+    claims.allowed_mechanisms.push_back(in.Text());
+  }
+  if (in.Bool()) claims.bits = in.U32();
+}
+
 void Write(FieldWriter& out, const KeyDescription& key) {
   Write(out, key.selector);
   out.Text(key.type);
@@ -150,6 +178,7 @@ void Write(FieldWriter& out, const KeyDescription& key) {
   out.U32(flags);
   out.Text(key.belongs_to);
   out.Text(key.problem);
+  Write(out, key.claims);
 }
 
 void Read(FieldReader& in, KeyDescription& key) {
@@ -162,6 +191,7 @@ void Read(FieldReader& in, KeyDescription& key) {
   }
   key.belongs_to = in.Text();
   key.problem = in.Text();
+  Read(in, key.claims);
 }
 
 void Write(FieldWriter& out, const std::vector<KeyDescription>& keys) {
@@ -248,6 +278,7 @@ absl::Status CheckSecret(bool expected, const SecretBytes& secret) {
 bool HasToken(WorkerVerb verb) {
   return verb == WorkerVerb::kStart || verb == WorkerVerb::kDescribe;
 }
+bool HasKeys(WorkerVerb verb) { return verb == WorkerVerb::kList || verb == WorkerVerb::kAttest; }
 bool MakesKey(WorkerVerb verb) {
   return verb == WorkerVerb::kGenerate || verb == WorkerVerb::kAdopt;
 }
@@ -280,6 +311,7 @@ WorkerFrame Encode(const WorkerRequest& request) {
       break;
     case WorkerVerb::kDestroy:
     case WorkerVerb::kProbe:
+    case WorkerVerb::kAttest:
       Write(out, request.key);
       break;
     case WorkerVerb::kMeasure:
@@ -320,6 +352,7 @@ absl::StatusOr<WorkerRequest> DecodeRequest(WorkerFrame frame) {
       break;
     case WorkerVerb::kDestroy:
     case WorkerVerb::kProbe:
+    case WorkerVerb::kAttest:
       Read(in, request.key);
       break;
     case WorkerVerb::kMeasure:
@@ -348,7 +381,7 @@ WorkerFrame Encode(WorkerVerb verb, WorkerResponse response) {
   if (response.status.ok()) {
     if (verb == WorkerVerb::kEncrypt) out.Text(response.bytes);
     if (verb == WorkerVerb::kDecrypt) frame.secret = std::move(response.secret);
-    if (verb == WorkerVerb::kList || MakesKey(verb)) Write(out, response.keys);
+    if (HasKeys(verb) || MakesKey(verb)) Write(out, response.keys);
     if (MakesKey(verb)) Write(out, response.reference);
     if (verb == WorkerVerb::kMeasure) Write(out, response.measurements);
     if (verb == WorkerVerb::kTry) Write(out, response.trials);
@@ -370,9 +403,10 @@ absl::StatusOr<WorkerResponse> DecodeResponse(WorkerVerb verb, WorkerFrame frame
   if (HasToken(verb)) Read(in, response.token);
   if (response.status.ok()) {
     if (verb == WorkerVerb::kEncrypt) response.bytes = in.Text();
-    if (verb == WorkerVerb::kList || MakesKey(verb)) Read(in, response.keys);
+    if (HasKeys(verb) || MakesKey(verb)) Read(in, response.keys);
     if (MakesKey(verb)) Read(in, response.reference);
     if (MakesKey(verb) && response.keys.size() != 1) in.Fail();
+    if (verb == WorkerVerb::kAttest && response.keys.empty()) in.Fail();
     if (verb == WorkerVerb::kMeasure) Read(in, response.measurements);
     if (verb == WorkerVerb::kTry) Read(in, response.trials);
   }

@@ -55,6 +55,7 @@ enum class WorkerVerb : uint8_t {
   kProbe,      // -> ; a session answers and, if key is given, its round trip works
   kMeasure,    // key, count -> measurements
   kTry,        // -> trials: each mechanism with keys of the session, which leave nothing behind
+  kAttest,  // key -> keys: its one or two objects (an HMAC key second), as the token has them now
 };
 
 // A key that is to be made or adopted.
@@ -79,6 +80,16 @@ struct TokenDescription {
   std::vector<std::string> mechanisms;  // those of interest, by name, as the module lists them
 };
 
+// What a token says of a key by itself; nothing where it does not say.
+struct KeyClaims {
+  std::optional<bool> local, sensitive, always_sensitive, extractable, never_extractable,
+      modifiable;
+  // CKA_KEY_GEN_MECHANISM by its name; empty: no mechanism of the token has made it.
+  std::optional<std::string> generated_by;
+  std::vector<std::string> allowed_mechanisms;  // CKA_ALLOWED_MECHANISMS; empty: not told, or any
+  std::optional<uint32_t> bits;                 // of the key, or of an RSA key's modulus
+};
+
 // One secret or private key on the token.
 struct KeyDescription {
   KeySelector selector;
@@ -90,6 +101,8 @@ struct KeyDescription {
   std::string belongs_to;
   // Empty, or why kekd would not use it: "it can be read out (CKA_EXTRACTABLE)", …
   std::string problem;
+  // Of kList and kAttest.
+  KeyClaims claims;
 };
 
 struct WorkerRequest {

@@ -32,6 +32,17 @@ void RotationToView(const RotationRecord& rotation, admin::v1::Rotation* out) {
   out->set_end_reason(rotation.end_reason);
 }
 
+admin::v1::Wrap WrapToView(const Wrap& wrap) {
+  admin::v1::Wrap view;
+  view.set_type(Text(ToString(wrap.type)));
+  view.set_reference(wrap.reference);
+  view.set_node(wrap.node);
+  view.set_number(wrap.number);
+  view.set_created_ms(MillisOrZero(wrap.creation_time));
+  if (wrap.kdf.has_value()) view.set_kdf(Text(ToString(wrap.kdf->function)));
+  return view;
+}
+
 }  // namespace
 
 admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* opened) {
@@ -44,13 +55,7 @@ admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* open
   view.set_format(keyring.format());
   view.set_ring_key_number(keyring.ring_key_number());
   for (const Wrap& wrap : keyring.ring_key_wraps()) {
-    admin::v1::Wrap* const out = view.add_ring_key_wraps();
-    out->set_type(Text(ToString(wrap.type)));
-    out->set_reference(wrap.reference);
-    out->set_node(wrap.node);
-    out->set_number(wrap.number);
-    out->set_created_ms(MillisOrZero(wrap.creation_time));
-    if (wrap.kdf.has_value()) out->set_kdf(Text(ToString(wrap.kdf->function)));
+    *view.add_ring_key_wraps() = WrapToView(wrap);
   }
   for (const KeyVersion& version : keyring.versions()) {
     admin::v1::KeyVersion* const out = view.add_versions();
@@ -66,6 +71,7 @@ admin::v1::Keyring KeyringToView(const Keyring& keyring, const OpenKeyring* open
     out->set_deactivated_ms(MillisOrZero(version.deactivation_time));
     out->set_destroyed_ms(MillisOrZero(version.destruction_time));
     out->set_compromised_ms(MillisOrZero(version.compromise_time));
+    for (const Wrap& wrap : version.material.wraps) *out->add_wraps() = WrapToView(wrap);
     // A destroyed key is not expected to open; its state says all there is.
     if (opened == nullptr || !CanDecrypt(version.state)) continue;
     const OpenKeyring::Entry* const entry = opened->Find(version.number);

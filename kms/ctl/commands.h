@@ -55,6 +55,7 @@ absl::StatusOr<CommandResult> WrapList(const CommandContext& context, const Wrap
 absl::StatusOr<CommandResult> WrapAdd(const CommandContext& context, const WrapAddVerb& verb);
 absl::StatusOr<CommandResult> WrapRemove(const CommandContext& context, const WrapRemoveVerb& verb);
 absl::StatusOr<CommandResult> KeyList(const CommandContext& context);
+absl::StatusOr<CommandResult> KeyShow(const CommandContext& context, const KeyShowVerb& verb);
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb);
 absl::StatusOr<CommandResult> KeyAdopt(const CommandContext& context, const KeyAdoptVerb& verb);
 absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context, const KeyPromoteVerb& verb);

@@ -16,6 +16,7 @@
 #include "base/hex.h"
 #include "base/random_source.h"
 #include "base/status_macros.h"
+#include "hsm/key_attestation.h"
 #include "hsm/pkcs11_key_backend.h"
 #include "hsm/token/key_reference.h"
 #include "hsm/token_client.h"
@@ -23,6 +24,7 @@
 #include "keystore/key_state.h"
 #include "keystore/ring_key_wrapper.h"
 #include "kms/admin_view/keyring_view.h"
+#include "kms/ctl/attestation_output.h"
 #include "kms/ctl/commands.h"
 #include "kms/ctl/hsm_output.h"
 #include "kms/ctl/hsm_report.h"
@@ -340,6 +342,26 @@ class Doctor final {
                       version.reference.mechanism_reason.empty()
                           ? ""
                           : absl::StrCat(", since ", version.reference.mechanism_reason)));
+    if (!is_wrap) LookAtOrigin(version);
+  }
+
+  // What 'key show' tells of it, of each of its objects.
+  void LookAtOrigin(const VersionOnToken& version) {
+    std::vector<KeyDescription> objects;
+    for (const bool mac : {false, true}) {
+      for (const TokenKey& each : examination_.report.keys) {
+        if (each.version == version.number && each.key.belongs_to.empty() != mac) {
+          objects.push_back(each.key);
+        }
+      }
+    }
+    const KeyAttestation said = AttestationOf(objects);
+    std::string detail = said.verdict;
+    for (const KeyAttestation::Object& object : said.objects) {
+      absl::StrAppend(&detail, "; ", object.type, ": ", StatementsLine(object.statements));
+    }
+    Note(absl::StrCat("key version ", version.number, ", says the token"), absl::OkStatus(),
+         std::move(detail));
   }
 
   // Left over, or of another keyring; nothing is wrong with that, but somebody should know.

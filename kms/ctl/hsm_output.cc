@@ -7,6 +7,8 @@
 #include "absl/time/time.h"
 #include "base/bytes.h"
 #include "base/hex.h"
+#include "hsm/key_attestation.h"
+#include "kms/ctl/attestation_output.h"
 #include "kms/ctl/json_parts.h"
 #include "kms/ctl/table.h"
 #include "kms/ctl/table_output.h"
@@ -25,7 +27,8 @@ std::string TokenLine(const TokenReport& report) {
 }
 
 std::string Origin(const KeyDescription& key) {
-  if (!key.local) return "imported";
+  if (!key.claims.local.has_value()) return "not told";
+  if (!*key.claims.local) return key.never_extractable ? "contradictory" : "imported";
   return key.never_extractable && key.always_sensitive ? "made there, never readable"
                                                        : "made there";
 }
@@ -68,6 +71,8 @@ Json KeyObject(const TokenKey& each) {
               {"unwrap", key.unwrap},
               {"sign", key.sign},
               {"verify", key.verify},
+              {"says", StatementsObject(StatementsOf(key.claims))},
+              {"verdict", VerdictOn(key.claims)},
               {"problem", TextOrNull(key.problem)}};
 }
 

@@ -6,6 +6,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "base/bytes.h"
+#include "base/hex.h"
+#include "kms/ctl/attestation_output.h"
 #include "kms/ctl/json_parts.h"
 #include "kms/ctl/table.h"
 
@@ -66,6 +69,17 @@ Json KeyringObject(const admin::v1::Keyring& keyring) {
           {"ringKeyNumber", keyring.ring_key_number()},
           {"ringKeyWraps", std::move(wraps)},
           {"versions", VersionArray(keyring)}};
+}
+
+Json TokenKeyObject(const KeyReference& key) {
+  return {{"label", key.key.label},
+          {"id", HexEncode(AsBytes(key.key.id))},
+          {"madeOn", Json{{"label", key.token.label},
+                          {"serial", key.token.serial},
+                          {"manufacturer", key.token.manufacturer},
+                          {"model", key.token.model}}},
+          {"mechanism", std::string(ToString(key.mechanism))},
+          {"mechanismReason", TextOrNull(key.mechanism_reason)}};
 }
 
 Json ProtectionObject(const BackupHeader& header) {
@@ -262,6 +276,28 @@ std::string KeyListJson(const admin::v1::Keyring& keyring) {
 std::string KeyJson(const admin::v1::Keyring& keyring, const admin::v1::KeyVersion& version) {
   Json json = {{"keyring", keyring.name()}, {"generation", keyring.generation()}};
   json.update(VersionObject(version));
+  return Dump(json);
+}
+
+std::string KeyShowJson(const KeyShowReport& report) {
+  Json json = {{"keyring", report.keyring}, {"generation", report.generation}};
+  json.update(VersionObject(report.version));
+  json["wraps"] = Json::array();
+  for (const admin::v1::Wrap& wrap : report.version.wraps()) {
+    json["wraps"].push_back(
+        Json{{"type", wrap.type()}, {"reference", TextOrNull(wrap.reference())}});
+  }
+  json["tokenKey"] = nullptr;
+  if (report.token_key.has_value()) json["tokenKey"] = TokenKeyObject(*report.token_key);
+  json["canary"] = {{"tried", report.canary.has_value()},
+                    {"good", report.canary.has_value() ? Json(report.canary->ok()) : Json(nullptr)},
+                    {"error", report.canary.has_value() ? ErrorOrNull(*report.canary)
+                                                        : Json(report.canary_not_tried)}};
+  json["notAsked"] = TextOrNull(report.not_asked);
+  json["tokens"] = Json::array();
+  for (const KeyAttestation& said : report.attestation) {
+    json["tokens"].push_back(AttestationObject(said));
+  }
   return Dump(json);
 }
 

@@ -16,6 +16,7 @@
 #include "kms/ctl/backup_report.h"
 #include "kms/ctl/check_report.h"
 #include "kms/ctl/encryption_config.h"
+#include "kms/ctl/key_show_report.h"
 #include "kms/ctl/recover_report.h"
 #include "kms/ctl/verify_report.h"
 
@@ -42,6 +43,7 @@ struct UnlockTrial {
 std::string WrapListJson(const admin::v1::Keyring& keyring, const UnlockTrial* trial);
 std::string KeyListJson(const admin::v1::Keyring& keyring);
 std::string KeyJson(const admin::v1::Keyring& keyring, const admin::v1::KeyVersion& version);
+std::string KeyShowJson(const KeyShowReport& report);
 std::string AcceptedJson(const std::string& keyring, uint64_t generation);
 std::string VerifyJson(const VerifyReport& report);
 std::string StatusJson(const admin::v1::GetStatusResponse& status);

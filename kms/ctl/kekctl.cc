@@ -84,6 +84,9 @@ struct Dispatch {
     return WrapRemove(context, v);
   }
   absl::StatusOr<CommandResult> operator()(const KeyListVerb&) const { return KeyList(context); }
+  absl::StatusOr<CommandResult> operator()(const KeyShowVerb& v) const {
+    return KeyShow(context, v);
+  }
   absl::StatusOr<CommandResult> operator()(const KeyCreateVerb& v) const {
     return KeyCreate(context, v);
   }

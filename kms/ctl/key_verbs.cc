@@ -23,6 +23,12 @@ absl::StatusOr<std::optional<uint64_t>> ReadGeneration(const VerbArguments& give
   return given.ReadNumber<uint64_t>("--generation", 1, UINT64_MAX);
 }
 
+absl::StatusOr<Verb> ReadShow(const VerbArguments& given) {
+  KeyShowVerb verb;
+  KEKD_ASSIGN_OR_RETURN(verb.version, given.ReadNumber<uint32_t>("VERSION", 1, UINT32_MAX));
+  return verb;
+}
+
 absl::StatusOr<Verb> ReadCreate(const VerbArguments& given) {
   KeyCreateVerb verb{.backend = given.Text("--backend"),
                      .custody = CustodyFromText(given.Text("--custody"))};
@@ -59,6 +65,20 @@ VerbSection KeyVerbs() {
               .description = "Lists the key versions of a keyring with their states and times.",
               .examples = {"key list"},
               .read = ReadNothing<KeyListVerb>,
+          },
+          {
+              .path = "key show",
+              .summary = "all about one key version, and what its token says of the key now",
+              .description =
+                  "Shows all that the keyring's record says of a key version, whether its key "
+                  "decrypts its canary now, and of a key on a token what the token says of it when "
+                  "it is asked: whether it was made there, could ever be read out or leave, and by "
+                  "which mechanism it was made. That is the token's word; what the token does not "
+                  "say is told as that. Of several tokens, each one's word. If a token is away, "
+                  "the rest is shown all the same.",
+              .arguments = {{.name = "VERSION", .help = "the number of the key version"}},
+              .examples = {"key show 3", "key show 3 -o json"},
+              .read = ReadShow,
           },
           {
               .path = "key create",

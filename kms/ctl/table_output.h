@@ -9,6 +9,7 @@
 #include "kms/config/config.h"
 #include "kms/ctl/check_report.h"
 #include "kms/ctl/json_output.h"
+#include "kms/ctl/key_show_report.h"
 #include "kms/ctl/terminal.h"
 #include "kms/ctl/verify_report.h"
 
@@ -26,6 +27,7 @@ bool IsWrapped(const admin::v1::KeyVersion& version);
 std::string WhereKept(const admin::v1::KeyVersion& version);
 std::string KeyListTable(const admin::v1::Keyring& keyring, absl::Time now,
                          Colors colors = Colors::kOff);
+std::string KeyShowTable(const KeyShowReport& report, absl::Time now, Colors colors = Colors::kOff);
 std::string VerifyTable(const VerifyReport& report, Colors colors = Colors::kOff);
 std::string StatusTable(const admin::v1::GetStatusResponse& status, absl::Time now,
                         Colors colors = Colors::kOff);

@@ -78,6 +78,9 @@ struct WrapRemoveVerb {
   std::vector<UnlockConfig> also;  // what opens wraps that stay, beside what is configured
 };
 struct KeyListVerb {};
+struct KeyShowVerb {
+  uint32_t version = 0;
+};
 struct KeyCreateVerb {
   std::string backend;                                // empty: that of the primary
   std::optional<Custody> custody = std::nullopt;      // none: as docs/hsm.md says
@@ -178,12 +181,13 @@ struct CompletionVerb {
 };
 struct ManVerb {};
 
-using Verb = std::variant<
-    PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb, KeyringAcceptRollbackVerb,
-    KeyringBackupVerb, KeyringRestoreVerb, KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb,
-    WrapAddVerb, WrapRemoveVerb, KeyListVerb, KeyCreateVerb, KeyAdoptVerb, KeyPromoteVerb,
-    StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb, ScanVerb,
-    MigrateVerb, RecoverVerb, HsmListVerb, HsmDoctorVerb, HsmBenchVerb, CompletionVerb, ManVerb>;
+using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
+                          KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
+                          KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
+                          WrapRemoveVerb, KeyListVerb, KeyShowVerb, KeyCreateVerb, KeyAdoptVerb,
+                          KeyPromoteVerb, StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb,
+                          EncryptionConfigVerb, ScanVerb, MigrateVerb, RecoverVerb, HsmListVerb,
+                          HsmDoctorVerb, HsmBenchVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

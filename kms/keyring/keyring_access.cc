@@ -136,6 +136,13 @@ FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
   return options;
 }
 
+absl::StatusOr<std::unique_ptr<KeyBackend>> MakeTokenBackend(FileSystem& fs, const Config& config,
+                                                             const KeyringConfig& keyring) {
+  KEKD_ASSIGN_OR_RETURN(std::unique_ptr<KeyBackend> tokens,
+                        ConnectTokens(fs, config.state_directory, keyring));
+  return CreateEnvelopeKeyBackend(std::move(tokens), WrapType::kPkcs11, RandomSource::System());
+}
+
 absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(
     FileSystem& fs, const Config& config, const KeyringConfig& keyring,
     std::shared_ptr<const CurrentRingKey> ring_key) {
@@ -143,9 +150,8 @@ absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(
   backends->Add(CreateSoftwareKeyBackend(std::move(ring_key), RandomSource::System()));
   if (keyring.pkcs11.has_value()) {
     KEKD_ASSIGN_OR_RETURN(std::unique_ptr<KeyBackend> tokens,
-                          ConnectTokens(fs, config.state_directory, keyring));
-    backends->Add(
-        CreateEnvelopeKeyBackend(std::move(tokens), WrapType::kPkcs11, RandomSource::System()));
+                          MakeTokenBackend(fs, config, keyring));
+    backends->Add(std::move(tokens));
   }
   return backends;
 }

@@ -54,6 +54,11 @@ std::vector<std::unique_ptr<RingKeyWrapper>> MakeWrappers(
 FileKeyringStore::Options StoreOptions(FileSystem& fs, const Config& config,
                                        const KeyringConfig& keyring);
 
+// The backend of the keyring's tokens, which it touches with its first call. FailedPrecondition if
+// the configuration names none. `fs` outlives it.
+absl::StatusOr<std::unique_ptr<KeyBackend>> MakeTokenBackend(FileSystem& fs, const Config& config,
+                                                             const KeyringConfig& keyring);
+
 // The backends that the keyring's key versions may name: software, and the token if one is
 // configured. Touches none of them. `fs` outlives it.
 absl::StatusOr<std::shared_ptr<const BackendSet>> MakeBackends(

@@ -71,6 +71,27 @@ class Hsm(ClusterTestCase):
         (key,) = report["keys"]
         self.assertEqual((key["version"], key["extractable"], key["sensitive"], key["modifiable"]),
                          (1, False, True, False))
+        self.assertEqual(key["verdict"], "made in the token and never left it, says the token")
+
+    def test_2a_key_show_tells_what_the_token_says(self):
+        shown = self.kekd.kekctl_json("key", "show", "1")
+        self.assertEqual(shown["canary"], {"tried": True, "good": True, "error": None})
+        (said,) = shown["tokens"]
+        self.assertEqual((said["error"], said["verdict"]),
+                         (None, "made in the token and never left it, says the token"))
+        (key,) = said["objects"]
+        (listed,) = self.kekd.kekctl_json("hsm", "doctor")["keys"]
+        self.assertEqual(key["says"], listed["says"])  # the same, by the same code
+        self.assertEqual((key["says"]["CKA_LOCAL"], key["says"]["CKA_KEY_GEN_MECHANISM"], key["says"]["size"],
+                          key["says"]["CKA_ALLOWED_MECHANISMS"]), (True, "CKM_AES_KEY_GEN", 256, None))
+        self.token.take_away()
+        try:
+            away = self.kekd.kekctl("key", "show", "1")
+        finally:
+            self.token.give_back()
+        self.assertIn(self.kekd.key_id(), away)  # what the record says is told all the same
+        self.assertRegex(away, "token e2e: says nothing: ")
+        wait_for(lambda: self.kekd.status()["healthz"] == "ok", 20, "Status is ok with the token", interval=0.1)
 
     def test_3_token_away_and_back_under_load(self):
         pid = self.kekd.process.pid

@@ -66,6 +66,11 @@ class HsmPair(ClusterTestCase):
         self.assertEqual([one["name"] for one in self.kekd.status()["tokens"]], self.pair.names)
         self.assertRegex(self.kekd.kekctl("status"), r"token +e2e: up since .*\n +token +e2e-twin: up since")
         self.assertEqual(self.cluster.stored("before").key_id, self.kekd.key_id())
+        shown = self.kekd.kekctl_json("key", "show", "2")
+        self.assertEqual([said["token"] for said in shown["tokens"]], self.pair.names)
+        for said in shown["tokens"]:
+            self.assertEqual(said["verdict"], "imported, says the token: who has made it and where else it is can't be proved")
+        self.assertTrue(shown["canary"]["good"])
 
     def test_2_one_goes_away_and_comes_back_under_load(self):
         load = self.start_load()

@@ -36,7 +36,7 @@ void RequireRefusal(const absl::Status& status) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using kekd::WorkerVerb;
   kekd::testing::Choices choices(kekd::AsText(kekd::ByteView(data, size)));
-  const uint32_t kind = choices.Below(static_cast<uint32_t>(WorkerVerb::kTry) + 1);
+  const uint32_t kind = choices.Below(static_cast<uint32_t>(WorkerVerb::kAttest) + 1);
   const size_t secret_size = choices.Byte();
   absl::string_view rest = choices.Rest();
   kekd::WorkerFrame frame;

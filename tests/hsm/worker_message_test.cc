@@ -17,7 +17,7 @@ namespace {
 constexpr WorkerVerb kVerbs[] = {WorkerVerb::kStart,    WorkerVerb::kEncrypt,  WorkerVerb::kDecrypt,
                                  WorkerVerb::kGenerate, WorkerVerb::kAdopt,    WorkerVerb::kDestroy,
                                  WorkerVerb::kList,     WorkerVerb::kDescribe, WorkerVerb::kProbe,
-                                 WorkerVerb::kMeasure,  WorkerVerb::kTry};
+                                 WorkerVerb::kMeasure,  WorkerVerb::kTry,      WorkerVerb::kAttest};
 
 WorkerFrame CopyOf(const WorkerFrame& frame) {
   WorkerFrame copy;
@@ -77,6 +77,11 @@ WorkerResponse FullResponse() {
   key.sensitive = key.unwrap = key.verify = true;
   key.belongs_to = "another";
   key.problem = "it can be read out";
+  key.claims.local = true;
+  key.claims.always_sensitive = false;
+  key.claims.generated_by = "CKM_AES_KEY_GEN";
+  key.claims.allowed_mechanisms = {"CKM_AES_GCM", "0x80000001"};
+  key.claims.bits = 256;
   response.keys = {key};
   response.reference.key = key.selector;
   response.reference.mechanism = KeyMechanism::kGcmTokenIv;
@@ -241,7 +246,7 @@ TEST(WorkerMessageTest, RefusesSecretsWhereNoneBelongs) {
 
 TEST(WorkerMessageTest, NamesTheOtherRelease) {
   WorkerFrame frame = Encode(FullRequest(WorkerVerb::kList));
-  frame.fields[0] = 2;
+  frame.fields[0] = 1;
   EXPECT_THAT(DecodeRequest(CopyOf(frame)), StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(DecodeResponse(WorkerVerb::kList, std::move(frame)),
               StatusIs(absl::StatusCode::kFailedPrecondition));

@@ -353,6 +353,27 @@ TEST_F(MechanismFaultTest, RefusesToAdoptWhatItCanNotUse) {
                              HasSubstr("no HMAC key 'kek-1-mac'"))));
 }
 
+// What a token leaves out is not taken for an answer, and each of the two objects is asked.
+TEST_F(MechanismFaultTest, TellsWhatTheTokenDoesNotSayOfAKey) {
+  Order("mask-mechanism CKM_AES_GCM CKM_AES_KEY_WRAP CKM_AES_KEY_WRAP_PAD");
+  const WorkerResponse made = Generate("kek-1", "1");
+  ASSERT_THAT(made.status, IsOk());
+  ASSERT_EQ(made.reference.mechanism, KeyMechanism::kAesCbcHmac);
+  Order("attribute 0x163 not-told\nattribute 0x164 no");
+  const WorkerResponse asked = OfKey(WorkerVerb::kAttest, made.reference);
+  ASSERT_THAT(asked.status, IsOk());
+  ASSERT_EQ(asked.keys.size(), 2u);
+  EXPECT_EQ(asked.keys[1].belongs_to, "kek-1");
+  for (const KeyDescription& key : asked.keys) {
+    EXPECT_EQ(key.claims.local, std::nullopt);
+    EXPECT_EQ(key.claims.never_extractable, false);
+    EXPECT_EQ(key.claims.always_sensitive, true);
+    EXPECT_EQ(key.claims.bits, 256u);
+  }
+  EXPECT_EQ(asked.keys[0].claims.generated_by, "CKM_AES_KEY_GEN");
+  EXPECT_EQ(asked.keys[1].claims.generated_by, "CKM_GENERIC_SECRET_KEY_GEN");
+}
+
 TEST_F(MechanismFaultTest, TriesEachMechanismAndLeavesNothing) {
   Order("mask-mechanism CKM_AES_GCM in C_EncryptInit");
   const WorkerResponse tried = Only(WorkerVerb::kTry);

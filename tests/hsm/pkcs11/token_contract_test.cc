@@ -24,6 +24,7 @@ using testing::TokenFixture;
 struct Ability {
   const char* script;
   bool non_modifiable;  // keeps CKA_MODIFIABLE false
+  bool local;           // says CKA_LOCAL of a key that it has made
 };
 void PrintTo(const Ability& ability, std::ostream* out) { *out << ability.script; }
 
@@ -65,6 +66,28 @@ TEST_P(TokenContractTest, GeneratesAKeyThatStaysAndWorks) {
   ASSERT_THAT(opened.status, IsOk());
   EXPECT_EQ(RevealedText(opened.secret), text);
   EXPECT_THAT(OfKey(WorkerVerb::kProbe, made.reference).status, IsOk());
+}
+
+TEST_P(TokenContractTest, SaysWhatBecameOfAKeyThatItMade) {
+  const WorkerResponse made = Generate("kek-1", "1");
+  ASSERT_THAT(made.status, IsOk());
+  const WorkerResponse asked = OfKey(WorkerVerb::kAttest, made.reference);
+  ASSERT_THAT(asked.status, IsOk());
+  ASSERT_EQ(asked.keys.size(), 1u);
+  EXPECT_EQ(asked.keys[0].selector, made.reference.key);
+  const KeyClaims& claims = asked.keys[0].claims;
+  EXPECT_EQ(claims.local, GetParam().local);
+  EXPECT_EQ(claims.sensitive, true);
+  EXPECT_EQ(claims.always_sensitive, true);
+  EXPECT_EQ(claims.extractable, false);
+  EXPECT_EQ(claims.never_extractable, true);
+  EXPECT_EQ(claims.bits, 256u);
+  EXPECT_THAT(Only(WorkerVerb::kList).keys,
+              ::testing::ElementsAre(::testing::Field(&KeyDescription::claims,
+                                                      ::testing::Field(&KeyClaims::bits, 256u))));
+  EXPECT_THAT(OfKey(WorkerVerb::kDestroy, made.reference).status, IsOk());
+  EXPECT_THAT(OfKey(WorkerVerb::kAttest, made.reference).status,
+              StatusIs(absl::StatusCode::kNotFound));
 }
 
 TEST_P(TokenContractTest, TakesDamagedDataForWhatItIs) {
@@ -218,7 +241,7 @@ TEST_F(TokenFindingTest, ListsTheCandidatesWhenSeveralFit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokens, TokenContractTest,
-                         ::testing::Values(Ability{"softhsm2", true}, Ability{"nss", true}),
+                         ::testing::Values(Ability{"softhsm2", true, true}, Ability{"nss", true, false}),
                          [](const auto& test) { return std::string(test.param.script); });
 
 }  // namespace

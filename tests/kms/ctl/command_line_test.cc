@@ -131,7 +131,7 @@ TEST(CommandLineTest, RefusesWhatIsNoCommandLine) {
   const auto refused = [](const char* text) { return StatusIs(kInvalid, HasSubstr(text)); };
   EXPECT_THAT(Parse({}), refused("a verb is missing"));
   EXPECT_THAT(ParseVerb({"key"}),
-              refused("a verb is missing after \"key\": list, create, adopt or"));
+              refused("a verb is missing after \"key\": list, show, create, adopt or"));
   EXPECT_THAT(ParseVerb({"-o", "yaml", "status"}),
               refused("--output must be table or json, and is \"yaml\""));
   EXPECT_THAT(ParseVerb({"key", "promote"}), refused("VERSION is missing"));
@@ -158,7 +158,7 @@ TEST(CommandLineTest, SaysWhatWasProbablyMeant) {
   EXPECT_THAT(Parse({"rotate-wrap"}), refused("did you mean \"keyring wrap\"?"));
   EXPECT_THAT(Parse({"key", "verify"}), refused("did you mean \"keyring verify\"?"));
   EXPECT_THAT(Parse({"help", "keyrng"}), refused("did you mean \"keyring\"?"));
-  EXPECT_THAT(Parse({"key", "xyzzy"}), refused("there is list, create, adopt or promote"));
+  EXPECT_THAT(Parse({"key", "xyzzy"}), refused("there is list, show, create, adopt or promote"));
   EXPECT_THAT(Parse({"check", "--cuont=5"}),
               refused("unknown option \"--cuont\"; did you mean \"--count\"?"));
   EXPECT_THAT(Parse({"--confg", "c", "check"}), refused("did you mean \"--config\"?"));

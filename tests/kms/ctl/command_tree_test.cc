@@ -40,7 +40,7 @@ TEST(CommandTreeTest, FindsVerbsGroupsAndWhatFollows) {
   EXPECT_EQ(tree.FindVerb("key"), nullptr);
   ASSERT_NE(tree.FindGroup("key"), nullptr);
   EXPECT_EQ(tree.FindGroup("key promote"), nullptr);
-  EXPECT_THAT(tree.NextWords("key"), ElementsAre("list", "create", "adopt", "promote"));
+  EXPECT_THAT(tree.NextWords("key"), ElementsAre("list", "show", "create", "adopt", "promote"));
   EXPECT_THAT(tree.NextWords("key promote"), ElementsAre());
 }
 

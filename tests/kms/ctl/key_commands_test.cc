@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/file_system.h"
+#include "hsm/token/key_reference.h"
 #include "kekd/admin/v1/admin.grpc.pb.h"
 #include "keystore/transition.h"
 #include "kms/admin_view/transition_message.h"
@@ -29,6 +30,8 @@ class FakeAdmin final : public admin::v1::Admin::Service {
     if (request->keyring() != "prod") return {grpc::StatusCode::NOT_FOUND, "no such keyring"};
     response->set_name("prod");
     response->set_generation(generation);
+    response->set_cluster_id("11111111-1111-4111-8111-111111111111");
+    response->set_ring_uuid("22222222-2222-4222-8222-222222222222");
     if (primary.number() != 0) *response->add_versions() = primary;
     return grpc::Status::OK;
   }
@@ -73,6 +76,44 @@ TEST_F(KeyCommandsTest, AsksARunningKekd) {
   EXPECT_EQ(admin_.requests[0].expected_generation(), 41u);
   EXPECT_EQ(admin_.requests[0].request_id().size(), 16u);
   EXPECT_EQ(admin_.requests[0].create_version().backend(), "software");
+}
+
+admin::v1::KeyVersion OnToken() {
+  KeyReference reference;
+  reference.token = {.label = "prod", .manufacturer = "", .model = "", .serial = "0a1b"};
+  reference.key = {.label = "kekd-prod-7", .id = "\x01\x02"};
+  reference.mechanism = KeyMechanism::kGcmTokenIv;
+  reference.mechanism_reason = "CKR_MECHANISM_PARAM_INVALID";
+  reference.made_for =
+      "11111111-1111-4111-8111-111111111111/22222222-2222-4222-8222-222222222222/7";
+  admin::v1::KeyVersion version;
+  version.set_number(7);
+  version.set_key_id("prod.7.abc");
+  version.set_state("active");
+  version.set_backend("pkcs11");
+  version.set_custody("device");
+  version.set_key_reference(reference.ToString());
+  version.add_wraps()->set_type("a wrap");
+  return version;
+}
+
+// By kekd's word, where neither the keyring's files nor a token are to be had.
+TEST_F(KeyCommandsTest, ShowsWhatTheRecordSaysOfAKeyAndWhyTheRestIsNotKnown) {
+  admin_.primary = OnToken();
+  const std::unique_ptr<grpc::Server> server = ServeOn(command_.config().admin_socket, &admin_);
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult shown, KeyShow(command_.Context(), {.version = 7}));
+  EXPECT_EQ(shown.exit_code, kExitOk);
+  EXPECT_THAT(shown.output,
+              AllOf(HasSubstr("prod.7.abc"), HasSubstr("token key     \"kekd-prod-7\", id 0102"),
+                    HasSubstr("wrapped by    a wrap"), HasSubstr("CKR_MECHANISM_PARAM_INVALID"),
+                    HasSubstr("canary        not tried: the keyring's files"),
+                    HasSubstr("no token was asked: the configuration names no token")));
+  KEKD_ASSERT_OK_AND_ASSIGN(const CommandResult json,
+                            KeyShow(command_.Context(OutputFormat::kJson), {.version = 7}));
+  EXPECT_THAT(json.output, AllOf(HasSubstr("\"mechanism\": \"AES-GCM with the token's IV\""),
+                                 HasSubstr("\"notAsked\": \"the configuration names no token")));
+  EXPECT_THAT(KeyShow(command_.Context(), {.version = 8}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("no key version 8")));
 }
 
 TEST_F(KeyCommandsTest, AsksForACustodyThatAnOlderKekdCantOverlook) {

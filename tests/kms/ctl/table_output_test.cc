@@ -23,6 +23,35 @@ const absl::Time kNow = absl::FromUnixSeconds(1800000000);
 
 int64_t MillisBefore(absl::Duration age) { return absl::ToUnixMillis(kNow - age); }
 
+TEST(KeyShowTableTest, SaysOfEachTokenWhatItSaysOrWhyItSaysNothing) {
+  KeyShowReport report;
+  report.keyring = "prod";
+  report.version.set_number(2);
+  report.several_tokens = true;
+  report.canary = absl::UnavailableError("token b: it is away");
+  report.attestation = {
+      {.place = "a",
+       .status = {},
+       .objects = {{"AES-256",
+                    "kek",
+                    "\x01",
+                    {{"CKA_LOCAL", "made in the token", "yes"},
+                     {"CKA_NEVER_EXTRACTABLE", "never could", ""}}}},
+       .verdict = "made in the token, says the token"},
+      {.place = "b", .status = absl::UnavailableError("it is away"), .objects = {}, .verdict = ""}};
+  const std::string text = KeyShowTable(report, kNow);
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("canary        FAIL: token b: it is away\n"),
+                  HasSubstr("token a: made in the token, says the token\n"),
+                  HasSubstr("\"kek\", id 01\n"), HasSubstr("made in the token              yes\n"),
+                  HasSubstr("never could                    the token does not say\n"),
+                  HasSubstr("token b: says nothing: it is away\n")));
+  const std::string json = KeyShowJson(report);
+  EXPECT_THAT(json,
+              AllOf(HasSubstr("\"CKA_LOCAL\": true"), HasSubstr("\"CKA_NEVER_EXTRACTABLE\": null"),
+                    HasSubstr("\"error\": \"it is away\"")));
+}
+
 // As wide as a keyring in use becomes.
 admin::v1::GetStatusResponse Status() {
   admin::v1::GetStatusResponse status;
