@@ -165,7 +165,11 @@ void TokenGroup::Note(size_t index, const KeyReference& key, const Answer& answe
                       absl::Duration took) {
   Member& member = *members_[index];
   if (answer.worth == Worth::kAnswer) return MarkAnswered(index, took);
-  if (answer.worth == Worth::kNotHere) return;
+  if (answer.worth == Worth::kNotHere) {
+    if (member.heard.load(std::memory_order_relaxed)) return;
+    MutexLock lock(&mu_);
+    return MarkHeardLocked(index);
+  }
   const absl::Duration usual = absl::Nanoseconds(member.usual_ns.load(std::memory_order_relaxed));
   if (absl::IsDeadlineExceeded(answer.status) &&
       took < std::max(kLeastEvidence, kEvidenceTimes * usual)) {
@@ -181,9 +185,19 @@ void TokenGroup::MarkAnswered(size_t index, absl::Duration took) {
   const int64_t now = std::max<int64_t>(1, absl::ToInt64Nanoseconds(took));
   member.usual_ns.store(before == 0 ? now : std::max<int64_t>(1, before + (now - before) / 8),
                         std::memory_order_relaxed);
-  if (!member.down.load(std::memory_order_relaxed)) return;
+  if (member.heard.load(std::memory_order_relaxed) &&
+      !member.down.load(std::memory_order_relaxed)) {
+    return;
+  }
   MutexLock lock(&mu_);
+  MarkHeardLocked(index);
   if (member.down) MarkUpLocked(index);
+}
+
+void TokenGroup::MarkHeardLocked(size_t index) {
+  if (members_[index]->heard) return;
+  members_[index]->heard = true;
+  records_[index].since = absl::Now();
 }
 
 void TokenGroup::MarkUpLocked(size_t index) {
@@ -205,6 +219,7 @@ void TokenGroup::MarkDown(size_t index, const KeyReference& key, const absl::Sta
   record.failed_key = key;
   const absl::Time now = MonotonicNow();
   record.failed_at = now;
+  member.heard = true;
   if (!member.down) {
     member.down = true;
     record.since = absl::Now();
@@ -326,6 +341,7 @@ std::vector<KeyPlace> TokenGroup::Places() const {
       place.problem = record.last_error;
       continue;
     }
+    if (!members_[i]->heard) place.state = KeyPlace::State::kNotAsked;
     // The gravest of what is wrong with its keys gives the state; all of it is told.
     for (const auto& [owner, problem] : record.key_problems) {
       const KeyPlace::State state = StateOf(problem.standing);

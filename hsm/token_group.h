@@ -112,6 +112,7 @@ class TokenGroup final {
     std::shared_ptr<TokenClient> client;
     std::string name;
     std::atomic<bool> down = false;     // written under mu_
+    std::atomic<bool> heard = false;    // it has answered, or failed to; written under mu_
     std::atomic<int64_t> usual_ns = 0;  // a mean of what answers have taken; 0: none yet
     LogThrottle down_log{kLogInterval};
     LogThrottle up_log{kLogInterval};
@@ -133,6 +134,8 @@ class TokenGroup final {
   // How long a call that has `left` waits for the token.
   absl::Duration ShareOf(const Member& member, absl::Duration left) const;
   void MarkAnswered(size_t index, absl::Duration took);
+  // For the first time.
+  void MarkHeardLocked(size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MarkDown(size_t index, const KeyReference& key, const absl::Status& status);
   void MarkUpLocked(size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EnsureProberLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

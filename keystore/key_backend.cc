@@ -10,6 +10,8 @@ absl::string_view ToString(KeyPlace::State state) {
   switch (state) {
     case KeyPlace::State::kUp:
       return "up";
+    case KeyPlace::State::kNotAsked:
+      return "not asked yet";
     case KeyPlace::State::kUnfit:
       return "unfit";
     case KeyPlace::State::kLacksKey:

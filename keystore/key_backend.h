@@ -51,6 +51,7 @@ struct KeyPlace {
   // The gravest last.
   enum class State {
     kUp,
+    kNotAsked,  // nothing is known of it yet
     kUnfit,     // it works, but not with one of the keys
     kLacksKey,  // it has not one of the keys
     kOtherKey,  // it has another key than the one that is meant
@@ -59,7 +60,7 @@ struct KeyPlace {
   std::string name;  // for people
   State state = State::kUp;
   absl::Time since;        // of the state
-  std::string problem;     // why it is not used, or not for which key; empty if it is up
+  std::string problem;     // why it is not used, or not for which key; empty of the first two
   std::string last_error;  // why it was down last; empty if it never was
 };
 

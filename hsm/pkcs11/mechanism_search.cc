@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/monotonic.h"
 #include "base/status_macros.h"
 #include "hsm/pkcs11/cryptoki_status.h"
 
@@ -107,9 +108,20 @@ bool IsListed(absl::Span<const CK_MECHANISM_TYPE> listed, KeyMechanism mechanism
   }
 }
 
+absl::Status MechanismSearch::CheckTime() const {
+  if (MonotonicNow() < deadline_) return absl::OkStatus();
+  return absl::DeadlineExceededError("the token is too slow to be tried in this time");
+}
+
+absl::StatusOr<SealingKey> MechanismSearch::Make(KeyKind kind, const Keys& keys) const {
+  KEKD_RETURN_IF_ERROR(CheckTime());
+  return keys.make(kind);
+}
+
 absl::Status MechanismSearch::TryMechanism(const SealingKey& key) {
   absl::Status tried;
   for (int i = 0; i < kTries; ++i) {
+    KEKD_RETURN_IF_ERROR(CheckTime());
     tried = TryRoundTrip(module_, lease_, key, random_);
     if (tried.ok()) return tried;
     // What failed may have left an operation active.
@@ -129,11 +141,11 @@ absl::StatusOr<bool> MechanismSearch::TryKind(KeyKind kind, bool listed, Keys ke
     }
   }
   if (candidates.empty()) return false;
-  absl::StatusOr<SealingKey> key = keys.make(kind);
+  absl::StatusOr<SealingKey> key = Make(kind, keys);
   for (int i = 1; i < kTries && !key.ok() && VerdictOn(key.status()) == Verdict::kUnclear; ++i) {
     KEKD_RETURN_IF_ERROR(keys.take_away(kind));
     KEKD_RETURN_IF_ERROR(lease_.Renew());
-    key = keys.make(kind);
+    key = Make(kind, keys);
   }
   absl::Status failed = key.status();
   for (const KeyMechanism mechanism : candidates) {
@@ -237,7 +249,7 @@ absl::StatusOr<std::vector<MechanismTrial>> MechanismSearch::TryAll(Keys keys) {
   for (const KeyKind kind : kAllKinds) {
     const bool skipped = kind == KeyKind::kRsa && any;
     absl::StatusOr<SealingKey> key;
-    if (!skipped) key = keys.make(kind);
+    if (!skipped) key = Make(kind, keys);
     for (size_t number = 1; number <= kLastKeyMechanism; ++number) {
       const KeyMechanism mechanism = Number(number);
       if (KindOf(mechanism) != kind) continue;

@@ -9,6 +9,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/random_source.h"
 #include "hsm/pkcs11/mechanism.h"
@@ -54,10 +55,11 @@ class MechanismSearch final {
                                           KeyKind::kCipherAndMac, KeyKind::kRsa};
   static constexpr size_t kMaxReasonBytes = 512;
 
-  // Everything outlives it.
+  // Everything outlives it. After the deadline (MonotonicNow()'s) it makes no key and tries none
+  // any more: DeadlineExceeded. What a module has begun, as an RSA key, can't be ended.
   MechanismSearch(const Module& module, SessionPool::Lease& lease, const RandomSource& random,
-                  absl::Span<const CK_MECHANISM_TYPE> listed)
-      : module_(module), lease_(lease), random_(random), listed_(listed) {}
+                  absl::Span<const CK_MECHANISM_TYPE> listed, absl::Time deadline)
+      : module_(module), lease_(lease), random_(random), listed_(listed), deadline_(deadline) {}
 
   // The first that works, its key still there; all others are taken away. FailedPrecondition with
   // what ruled out each if there is none.
@@ -73,6 +75,9 @@ class MechanismSearch final {
   // Tries one kind's mechanisms, those listed or those not. True if *found was set.
   absl::StatusOr<bool> TryKind(KeyKind kind, bool listed, Keys keys, FoundMechanism& found);
   absl::Status TryMechanism(const SealingKey& key);
+  absl::Status CheckTime() const;
+  // The key of a kind, as long as there is time.
+  absl::StatusOr<SealingKey> Make(KeyKind kind, const Keys& keys) const;
   absl::StatusOr<bool> Pass(absl::Span<const KeyKind> kinds, Keys keys, FoundMechanism& found);
   Outcome& OutcomeOf(KeyMechanism mechanism) {
     return outcomes_[static_cast<size_t>(mechanism) - 1];
@@ -85,6 +90,7 @@ class MechanismSearch final {
   SessionPool::Lease& lease_;
   const RandomSource& random_;
   const absl::Span<const CK_MECHANISM_TYPE> listed_;
+  const absl::Time deadline_;
   Outcome outcomes_[kLastKeyMechanism];
 };
 

@@ -68,11 +68,18 @@ absl::StatusOr<std::vector<KeyDescription>> DescribeAll(const Module& module,
 
 // That a new key became what it was to be.
 absl::StatusOr<KeyDescription> Examine(const Module& module, CK_SESSION_HANDLE session,
-                                       const SealingKey& key, KeyKind kind, const NewKey& asked) {
-  KEKD_ASSIGN_OR_RETURN(KeyDescription description, DescribeKey(module, session, key.key));
+                                       const SealingKey& key, KeyKind kind, const NewKey& asked,
+                                       Lifetime lifetime) {
+  const auto describe = [&](CK_OBJECT_HANDLE object) -> absl::StatusOr<KeyDescription> {
+    KEKD_ASSIGN_OR_RETURN(KeyDescription description, DescribeKey(module, session, object));
+    // That it is no token object is as it should be then.
+    if (lifetime == Lifetime::kSession) description.token = true;
+    return description;
+  };
+  KEKD_ASSIGN_OR_RETURN(KeyDescription description, describe(key.key));
   KEKD_RETURN_IF_ERROR(CheckNewKey(description, kind, asked));
   if (key.mac_key != 0) {
-    KEKD_ASSIGN_OR_RETURN(const KeyDescription mac, DescribeKey(module, session, key.mac_key));
+    KEKD_ASSIGN_OR_RETURN(const KeyDescription mac, describe(key.mac_key));
     KEKD_RETURN_IF_ERROR(CheckNewMacKey(mac, asked));
   }
   return description;
@@ -147,10 +154,11 @@ absl::Status Token::Generate(const WorkerRequest& request, Ladder& ladder,
       KeyReference name = NameOf(kind, asked.selector);
       name.public_key = made.public_key;
       KEKD_ASSIGN_OR_RETURN(const SealingKey found, FindKey(module, lease.session(), name));
-      KEKD_ASSIGN_OR_RETURN(description, Examine(module, lease.session(), found, kind, asked));
+      KEKD_ASSIGN_OR_RETURN(description,
+                            Examine(module, lease.session(), found, kind, asked, Lifetime::kToken));
       return found;
     };
-    MechanismSearch search(module, lease, random_, listed);
+    MechanismSearch search(module, lease, random_, listed, ladder.deadline);
     KEKD_ASSIGN_OR_RETURN(const FoundMechanism found,
                           search.Find(MechanismSearch::kAllKinds, {make, take_away}));
     response.keys.clear();
@@ -195,7 +203,7 @@ absl::Status Token::Adopt(const WorkerRequest& request, Ladder& ladder, WorkerRe
     };
     KEKD_ASSIGN_OR_RETURN(const std::vector<CK_MECHANISM_TYPE> listed,
                           ListMechanisms(module, token.token().slot));
-    MechanismSearch search(module, lease, random_, listed);
+    MechanismSearch search(module, lease, random_, listed, ladder.deadline);
     KEKD_ASSIGN_OR_RETURN(const FoundMechanism found,
                           search.Find(kinds, {make, [](KeyKind) { return absl::OkStatus(); }}));
     response.reference = ReferenceOf(token.token(), description.selector, found);
@@ -216,12 +224,17 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
   int missed = 0;
   const auto destroy = [&](Attachment& token, SessionPool::Lease&) -> absl::Status {
     const Module& module = token.module();
-    const std::string& serial = request.key.token.serial;
-    if (!serial.empty() && serial != token.token().token.serial) {
+    const TokenSelector& meant = request.key.token;
+    const TokenSelector& here = token.token().token;
+    const auto differs = [](absl::string_view a, absl::string_view b) {
+      return !a.empty() && a != b;
+    };
+    // Some modules give all their tokens one serial (tpm2-pkcs11).
+    if (differs(meant.serial, here.serial) || differs(meant.label, here.label)) {
       return absl::FailedPreconditionError(
           absl::StrCat("nothing is destroyed: the key ", DescribeSelector(request.key.key),
-                       " is on the token with serial '", serial, "', this one has '",
-                       token.token().token.serial, "'"));
+                       " is on the token '", meant.label, "' with serial '", meant.serial,
+                       "', this one is '", here.label, "' with serial '", here.serial, "'"));
     }
     KEKD_ASSIGN_OR_RETURN(const WritingSession writing,
                           WritingSession::Open(module, token.token().slot, token.sessions()));
@@ -230,6 +243,13 @@ absl::Status Token::Destroy(const WorkerRequest& request, Ladder& ladder) {
                           DestroyKeyObjects(module, writing.session(),
                                             KindOf(request.key.mechanism), request.key.key));
     if (destroyed == 0) {
+      // A module that shows other keys has neither lost its token nor its login.
+      KEKD_ASSIGN_OR_RETURN(const std::vector<CK_OBJECT_HANDLE> others,
+                            FindAllKeys(module, writing.session(), {}));
+      if (!others.empty()) {
+        known_keys_.Forget(request.key.key);
+        return absl::OkStatus();
+      }
       ++missed;
       return absl::NotFoundError(
           absl::StrCat("the token has no key ", DescribeSelector(request.key.key)));
@@ -288,6 +308,8 @@ absl::Status Token::Try(Ladder& ladder, WorkerResponse& response) {
     const auto make = [&](KeyKind kind) -> absl::StatusOr<SealingKey> {
       KEKD_ASSIGN_OR_RETURN(made,
                             MakeKey(module, objects.session(), kind, trial, Lifetime::kSession));
+      KEKD_RETURN_IF_ERROR(
+          Examine(module, objects.session(), made, kind, trial, Lifetime::kSession).status());
       return made;
     };
     const auto take_away = [&](KeyKind) -> absl::Status {
@@ -298,7 +320,7 @@ absl::Status Token::Try(Ladder& ladder, WorkerResponse& response) {
     };
     KEKD_ASSIGN_OR_RETURN(const std::vector<CK_MECHANISM_TYPE> listed,
                           ListMechanisms(module, token.token().slot));
-    MechanismSearch search(module, lease, random_, listed);
+    MechanismSearch search(module, lease, random_, listed, ladder.deadline);
     KEKD_ASSIGN_OR_RETURN(response.trials, search.TryAll({make, take_away}));
     return absl::OkStatus();
   });

@@ -40,7 +40,8 @@ void FillTokens(const KeyringWriter& writer, pb::KeyringStatus* out) {
     token->set_since_ms(absl::ToUnixMillis(place.since));
     token->set_problem(place.problem);
     token->set_last_error(place.last_error);
-    if (place.state == KeyPlace::State::kUp) continue;
+    // One that no call has needed yet will be heard with the next canary.
+    if (place.state == KeyPlace::State::kUp || place.state == KeyPlace::State::kNotAsked) continue;
     out->add_warnings(
         absl::StrCat("token ", place.name, " (", ToString(place.state), "): ", place.problem));
   }

@@ -280,8 +280,10 @@ class Doctor final {
       }
     }
     return absl::StrCat(
-        works.empty() ? "none of what kekd uses works with a new key"
-                      : absl::StrCat("tried with new keys: ", absl::StrJoin(works, ", ")),
+        works.empty()
+            ? "none of what kekd uses works with a new key"
+            : absl::StrCat("tried with new keys, which can neither be read out nor leave: ",
+                           absl::StrJoin(works, ", ")),
         fails.empty() ? "" : absl::StrCat("; listed, and not: ", absl::StrJoin(fails, ", ")));
   }
 

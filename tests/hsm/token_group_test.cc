@@ -111,6 +111,24 @@ class TokenGroupTest : public ::testing::Test {
   std::string canary_;
 };
 
+TEST_F(TokenGroupTest, TellsOfATokenOnlyWhatItHasHeard) {
+  Make(2);
+  const KeyPlace before = group_->Places()[0];
+  EXPECT_EQ(before.state, State::kNotAsked);
+  EXPECT_EQ(ToString(before.state), "not asked yet");
+  EXPECT_EQ(before.problem, "");
+  MakeKey();
+  MakeCanary();
+  EXPECT_EQ(group_->Places()[0].state, State::kUp);
+  EXPECT_GE(group_->Places()[0].since, before.since);
+  EXPECT_EQ(group_->Places()[1].state, State::kNotAsked);
+  Break(1, "away");
+  EXPECT_FALSE(key_->ProveEverywhere(FakeToken::Later()).ok());
+  EXPECT_EQ(group_->Places()[1].state, State::kDown);
+  Mend(1);
+  EXPECT_TRUE(AwaitState(1, State::kUp));
+}
+
 TEST_F(TokenGroupTest, OfOneHandsTheCallOnAndKeepsNoBooks) {
   Make(1);
   const absl::Time deadline = FakeToken::In(absl::Seconds(3));

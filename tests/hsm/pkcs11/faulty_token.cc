@@ -59,8 +59,8 @@ void FaultyToken::MakeFaulty(const std::string& script) {
   Order("");
   config_.module_path = KEKD_P11FAULT_PATH;
   Begin();
-  for (const char* const function :
-       {"C_Login", "C_FindObjectsInit", "C_Initialize", "C_GenerateKey"}) {
+  for (const char* const function : {"C_Login", "C_FindObjectsInit", "C_Initialize", "C_Finalize",
+                                     "C_GenerateKey", "C_GenerateKeyPair", "C_WrapKey"}) {
     before_[function] = Count(function);
   }
 }

@@ -241,7 +241,8 @@ TEST_F(TokenFindingTest, ListsTheCandidatesWhenSeveralFit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tokens, TokenContractTest,
-                         ::testing::Values(Ability{"softhsm2", true, true}, Ability{"nss", true, false}),
+                         ::testing::Values(Ability{"softhsm2", true, true},
+                                           Ability{"nss", true, false}),
                          [](const auto& test) { return std::string(test.param.script); });
 
 }  // namespace

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -94,6 +96,29 @@ TEST_F(WorkerTest, AModuleThatCrashesEndsOrHangsIsReplaced) {
     ExpectGoodSoon(fault);
     EXPECT_GT(client_->GetStats().starts, starts) << fault;
   }
+}
+
+// A key that takes long to make holds up nobody: each call has a session and a thread of its own.
+TEST_F(WorkerTest, ServesOtherCallsWhileAKeyIsMade) {
+  Order("C_GenerateKey delay 2000000");
+  absl::Time made_at = absl::InfiniteFuture();
+  std::thread maker([&] {
+    EXPECT_THAT(client_->Generate({.selector = {.label = "slow", .id = "2"}}, Soon()), IsOk());
+    made_at = absl::Now();
+  });
+  absl::SleepFor(absl::Milliseconds(300));
+  absl::Duration longest;
+  absl::Time last;
+  for (int i = 0; i < 100; ++i) {
+    const absl::Time begun = absl::Now();
+    EXPECT_THAT(Encrypt(), IsOk());
+    last = absl::Now();
+    longest = std::max(longest, last - begun);
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  maker.join();
+  EXPECT_LT(last, made_at);
+  EXPECT_LT(longest, absl::Milliseconds(700)) << "of a second and a half";
 }
 
 TEST_F(WorkerTest, AnErrorThatOnlyAnotherProcessGetsRidOfLeadsToOne) {
