@@ -39,6 +39,15 @@ std::vector<std::string> KeyCatalog::PrimaryKeyIds() const {
   return ids;
 }
 
+std::vector<std::string> KeyCatalog::KeyIdsOf(absl::string_view keyring) const {
+  std::vector<std::string> ids;
+  for (const auto& [key_id, key] : keys_) {
+    if (key.keyring == keyring) ids.push_back(key_id);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
 const CatalogKey* KeyCatalog::Find(absl::string_view key_id) const {
   const auto found = keys_.find(key_id);
   return found == keys_.end() ? nullptr : &found->second;

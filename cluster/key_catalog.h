@@ -34,6 +34,8 @@ class KeyCatalog final {
   bool empty() const { return keys_.empty(); }
   // Of all keyrings, sorted.
   std::vector<std::string> PrimaryKeyIds() const;
+  // Of one keyring, sorted.
+  std::vector<std::string> KeyIdsOf(absl::string_view keyring) const;
   // Null if no keyring has it.
   const CatalogKey* Find(absl::string_view key_id) const;
   // Whether the id has the form of one of these keyrings' ("<name>.<version>.<32 hex>"): unknown to

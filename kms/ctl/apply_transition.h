@@ -19,6 +19,10 @@ absl::StatusOr<admin::v1::ApplyResponse> ApplyTransition(
     const CommandContext& context, const Transition& transition,
     std::optional<uint64_t> generation = std::nullopt);
 
+// The version to create, with what is not asked for as with the primary: nothing moves a key
+// unasked.
+absl::StatusOr<CreateVersion> AsPrimaryIs(const CommandContext& context, CreateVersion create);
+
 }  // namespace kekd
 
 #endif  // KEKD_KMS_CTL_APPLY_TRANSITION_H_

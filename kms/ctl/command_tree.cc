@@ -87,8 +87,8 @@ const CommandTree& KekctlCommandTree() {
           "runs it asks kekd, else it works on the files itself.",
       .examples = {"keyring init", "key create", "-o json status"},
       .common_options = CommonOptions(),
-      .sections = {KeyringVerbs(), BackupVerbs(), WrapVerbs(), KeyVerbs(), HsmVerbs(),
-                   LookingVerbs(), MigrationVerbs(), ScanVerbs(), ToolVerbs()},
+      .sections = {KeyringVerbs(), BackupVerbs(), WrapVerbs(), KeyVerbs(), RotationVerbs(),
+                   HsmVerbs(), LookingVerbs(), MigrationVerbs(), ScanVerbs(), ToolVerbs()},
   };
   return tree;
 }

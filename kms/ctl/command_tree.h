@@ -102,6 +102,7 @@ VerbSection KeyringVerbs();
 VerbSection BackupVerbs();
 VerbSection WrapVerbs();
 VerbSection KeyVerbs();
+VerbSection RotationVerbs();
 VerbSection HsmVerbs();
 VerbSection LookingVerbs();
 VerbSection MigrationVerbs();

@@ -59,6 +59,9 @@ absl::StatusOr<CommandResult> KeyShow(const CommandContext& context, const KeySh
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb);
 absl::StatusOr<CommandResult> KeyAdopt(const CommandContext& context, const KeyAdoptVerb& verb);
 absl::StatusOr<CommandResult> KeyPromote(const CommandContext& context, const KeyPromoteVerb& verb);
+absl::StatusOr<CommandResult> Rotate(const CommandContext& context, const RotateVerb& verb);
+absl::StatusOr<CommandResult> Retire(const CommandContext& context, const RetireVerb& verb);
+absl::StatusOr<CommandResult> Compromise(const CommandContext& context, const CompromiseVerb& verb);
 absl::StatusOr<CommandResult> Status(const CommandContext& context);
 absl::StatusOr<CommandResult> Check(const CommandContext& context, const CheckVerb& verb);
 absl::StatusOr<CommandResult> ConfigCheck(const CommandContext& context);

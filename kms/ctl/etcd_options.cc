@@ -161,6 +161,25 @@ absl::StatusOr<std::optional<EtcdPlace>> ReadLiveEtcdPlace(const VerbArguments& 
   return place;
 }
 
+namespace {
+
+absl::StatusOr<std::unique_ptr<EtcdClient>> OpenLiveEtcd(FileSystem& fs, const EtcdPlace& place) {
+  return EtcdClient::Create({.endpoints = place.endpoints,
+                             .tls = {.cacert = place.cacert, .cert = place.cert, .key = place.key}},
+                            fs);
+}
+
+}  // namespace
+
+absl::StatusOr<bool> IsCompacted(FileSystem& fs, const EtcdPlace& place, int64_t revision) {
+  KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<EtcdClient> client, OpenLiveEtcd(fs, place));
+  const absl::StatusOr<EtcdPage> page = client->Range(
+      {.range = KeyRange::Of("/"), .revision = revision, .content = PageContent::kCountOnly});
+  if (absl::IsAborted(page.status())) return true;
+  if (!page.ok()) return page.status();
+  return false;
+}
+
 absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcd(FileSystem& fs, const EtcdPlace& place) {
   if (place.endpoints.empty()) {
     const bool wants_folder = place.snapshot.empty();
@@ -173,11 +192,7 @@ absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcd(FileSystem& fs, const EtcdP
     }
     return OpenEtcdFiles(path);
   }
-  KEKD_ASSIGN_OR_RETURN(
-      std::unique_ptr<EtcdClient> client,
-      EtcdClient::Create({.endpoints = place.endpoints,
-                          .tls = {.cacert = place.cacert, .cert = place.cert, .key = place.key}},
-                         fs));
+  KEKD_ASSIGN_OR_RETURN(std::unique_ptr<EtcdClient> client, OpenLiveEtcd(fs, place));
   return CreateLiveEtcdSource(std::move(client));
 }
 

@@ -29,6 +29,9 @@ absl::StatusOr<std::optional<EtcdPlace>> ReadLiveEtcdPlace(const VerbArguments& 
 // Opens it: a running etcd is not connected to before it is read.
 absl::StatusOr<std::unique_ptr<EtcdSource>> OpenEtcd(FileSystem& fs, const EtcdPlace& place);
 
+// Whether a running etcd has compacted its history up to this revision and beyond.
+absl::StatusOr<bool> IsCompacted(FileSystem& fs, const EtcdPlace& place, int64_t revision);
+
 }  // namespace kekd
 
 #endif  // KEKD_KMS_CTL_ETCD_OPTIONS_H_

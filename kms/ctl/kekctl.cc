@@ -96,6 +96,11 @@ struct Dispatch {
   absl::StatusOr<CommandResult> operator()(const KeyPromoteVerb& v) const {
     return KeyPromote(context, v);
   }
+  absl::StatusOr<CommandResult> operator()(const RotateVerb& v) const { return Rotate(context, v); }
+  absl::StatusOr<CommandResult> operator()(const RetireVerb& v) const { return Retire(context, v); }
+  absl::StatusOr<CommandResult> operator()(const CompromiseVerb& v) const {
+    return Compromise(context, v);
+  }
   absl::StatusOr<CommandResult> operator()(const StatusVerb&) const { return Status(context); }
   absl::StatusOr<CommandResult> operator()(const CheckVerb& v) const { return Check(context, v); }
   absl::StatusOr<CommandResult> operator()(const ConfigCheckVerb&) const {

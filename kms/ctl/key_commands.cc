@@ -26,9 +26,9 @@ absl::StatusOr<admin::v1::KeyVersion> ChangedVersion(const ApplyResponse& respon
   return absl::InternalError("the answer to the change does not hold the key version it names");
 }
 
-// What is not asked for is as with the primary: a rotation does not move the key unasked.
-absl::StatusOr<CreateVersion> CreationOf(const CommandContext& context, const KeyCreateVerb& verb) {
-  CreateVersion create{.backend = verb.backend, .custody = verb.custody};
+}  // namespace
+
+absl::StatusOr<CreateVersion> AsPrimaryIs(const CommandContext& context, CreateVersion create) {
   if (create.backend == kSoftwareBackend ||
       (!create.backend.empty() && create.custody.has_value())) {
     return create;
@@ -49,8 +49,6 @@ absl::StatusOr<CreateVersion> CreationOf(const CommandContext& context, const Ke
   return create;
 }
 
-}  // namespace
-
 absl::StatusOr<CommandResult> KeyList(const CommandContext& context) {
   KEKD_ASSIGN_OR_RETURN(const KeyringConfig* const keyring,
                         context.config->FindKeyring(context.keyring));
@@ -65,7 +63,8 @@ absl::StatusOr<CommandResult> KeyList(const CommandContext& context) {
 }
 
 absl::StatusOr<CommandResult> KeyCreate(const CommandContext& context, const KeyCreateVerb& verb) {
-  KEKD_ASSIGN_OR_RETURN(CreateVersion create, CreationOf(context, verb));
+  KEKD_ASSIGN_OR_RETURN(CreateVersion create,
+                        AsPrimaryIs(context, {.backend = verb.backend, .custody = verb.custody}));
   KEKD_ASSIGN_OR_RETURN(const ApplyResponse response,
                         ApplyTransition(context, std::move(create), verb.generation));
   KEKD_ASSIGN_OR_RETURN(const admin::v1::KeyVersion version, ChangedVersion(response));

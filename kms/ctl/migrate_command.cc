@@ -20,6 +20,7 @@
 #include "cluster/migration/storage_version_migration.h"
 #include "cluster/scan.h"
 #include "kms/config/version.h"
+#include "kms/ctl/cluster_options.h"
 #include "kms/ctl/commands.h"
 #include "kms/ctl/etcd_options.h"
 #include "kms/ctl/migrate_output.h"
@@ -33,12 +34,6 @@ constexpr size_t kMaxCheckpointBytes = size_t{8} << 20;
 // What can't be reached at the start is most likely a mistake; what goes away later comes back.
 constexpr absl::Duration kFirstPatience = absl::Seconds(10);
 constexpr absl::Duration kCheckpointInterval = absl::Seconds(2);
-
-// Who asks is a matter of permission, whether it is unknown or may not.
-absl::Status AsPermission(const absl::Status& status) {
-  if (status.code() != absl::StatusCode::kUnauthenticated) return status;
-  return absl::PermissionDeniedError(status.message());
-}
 
 // The resources of which a running etcd has something encrypted.
 absl::StatusOr<std::vector<std::string>> EncryptedInEtcd(const CommandContext& context,

@@ -169,6 +169,46 @@ struct RecoverVerb {
   std::string reason;    // for the log
 };
 
+// A running cluster: its API servers by a kubeconfig, its etcd, or both.
+struct ClusterPlace {
+  std::string kubeconfig;  // empty: none is meant
+  std::string context;     // empty: the current one
+  bool allow_insecure = false;
+  std::vector<std::string> api_servers;  // "HOST:PORT"; empty: those of the Service kubernetes
+  std::optional<EtcdPlace> etcd;
+  std::vector<std::string> resources;  // empty: those that etcd has something of
+
+  bool HasApiServer() const { return !kubeconfig.empty() || !context.empty(); }
+  bool IsEmpty() const { return !HasApiServer() && !etcd.has_value(); }
+};
+struct RotateVerb {
+  enum class Action { kRun, kStatus, kResume, kAbort, kProve };
+
+  Action action = Action::kRun;
+  // Of the version that it leads to: made, or (`version`) there already.
+  std::string backend;             // empty: as the primary's
+  std::optional<Custody> custody;  // none: as the primary's
+  uint32_t version = 0;            // of kProve too; 0: that of the rotation
+  std::string reason;
+  std::string node;                // this one's name; empty: the host's
+  std::vector<std::string> nodes;  // that are to prove; empty: this one alone
+  std::string until;               // the last step that is done; empty: all
+  bool without_backup = false;
+  uint32_t copies_taken = 0;  // RotationManager::Options
+  std::vector<std::string> proofs;
+  ClusterPlace cluster;
+};
+struct RetireVerb {
+  uint32_t version = 0;
+  std::string confirm;  // the version's name, typed before; empty: it is asked for
+  bool backups_checked = false;
+  ClusterPlace cluster;
+};
+struct CompromiseVerb {
+  uint32_t version = 0;
+  RotateVerb rotate;  // away from it
+};
+
 struct HsmListVerb {};
 struct HsmDoctorVerb {};
 struct HsmBenchVerb {
@@ -181,13 +221,14 @@ struct CompletionVerb {
 };
 struct ManVerb {};
 
-using Verb = std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
-                          KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
-                          KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
-                          WrapRemoveVerb, KeyListVerb, KeyShowVerb, KeyCreateVerb, KeyAdoptVerb,
-                          KeyPromoteVerb, StatusVerb, CheckVerb, ConfigCheckVerb, ConfigSchemaVerb,
-                          EncryptionConfigVerb, ScanVerb, MigrateVerb, RecoverVerb, HsmListVerb,
-                          HsmDoctorVerb, HsmBenchVerb, CompletionVerb, ManVerb>;
+using Verb =
+    std::variant<PrintText, KeyringInitVerb, KeyringShowVerb, KeyringVerifyVerb,
+                 KeyringAcceptRollbackVerb, KeyringBackupVerb, KeyringRestoreVerb,
+                 KeyringNewKeyFileVerb, KeyringUpgradeVerb, WrapListVerb, WrapAddVerb,
+                 WrapRemoveVerb, KeyListVerb, KeyShowVerb, KeyCreateVerb, KeyAdoptVerb,
+                 KeyPromoteVerb, RotateVerb, RetireVerb, CompromiseVerb, StatusVerb, CheckVerb,
+                 ConfigCheckVerb, ConfigSchemaVerb, EncryptionConfigVerb, ScanVerb, MigrateVerb,
+                 RecoverVerb, HsmListVerb, HsmDoctorVerb, HsmBenchVerb, CompletionVerb, ManVerb>;
 
 }  // namespace kekd
 

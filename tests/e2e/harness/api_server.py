@@ -191,7 +191,7 @@ class ApiServer:
         connection, reused = self._connection()
         try:
             return self._exchange(connection, method, path, body, more_headers)
-        except (ConnectionError, http.client.HTTPException):
+        except (ConnectionError, ssl.SSLEOFError, http.client.HTTPException):
             self._connections.open = None
             if not reused:
                 raise
