@@ -43,7 +43,7 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithNodeProvedLocked(
                                                    record.to));
   }
   KEKD_ASSIGN_OR_RETURN(Keyring next,
-                        ring.WithNodeProved(record.to, proof.node, options_.clock->Now()));
+                        ring.WithNodeProved(record.to, proof.node, proof.time));
   return Change{std::move(next), record.to};
 }
 

@@ -1,5 +1,6 @@
 #include "cluster/api_server/curl_transport.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <openssl/x509_vfy.h>
 
@@ -60,8 +61,11 @@ struct ServerUrl {
   std::string connect_to;  // libcurl's "NAME:PORT:HOST:PORT" where these differ
 };
 
-bool IsLoopback(absl::string_view host) {
-  return host == "localhost" || host == "[::1]" || absl::StartsWith(host, "127.");
+// A name that begins with "127." may be anybody's.
+bool IsLoopback(const std::string& host) {
+  in_addr address;
+  return host == "localhost" || host == "[::1]" ||
+         (inet_pton(AF_INET, host.c_str(), &address) == 1 && absl::StartsWith(host, "127."));
 }
 
 absl::StatusOr<ServerUrl> ReadServer(const ApiServerAccess& access) {
@@ -70,6 +74,11 @@ absl::StatusOr<ServerUrl> ReadServer(const ApiServerAccess& access) {
         absl::StrCat("the server \"", access.server, "\" of the kubeconfig ", why));
   };
   const CurlUrl url(curl_url());
+  // A password in it must come into no error.
+  if (absl::StrContains(access.server, '@') || absl::StrContains(access.server, '?')) {
+    return absl::InvalidArgumentError(
+        "the server of the kubeconfig may have no user, password or query");
+  }
   if (curl_url_set(url.get(), CURLUPART_URL, access.server.c_str(), 0) != CURLUE_OK) {
     return wrong("is no URL such as https://10.0.0.1:6443");
   }
@@ -77,9 +86,6 @@ absl::StatusOr<ServerUrl> ReadServer(const ApiServerAccess& access) {
   const std::string host = UrlPart(url.get(), CURLUPART_HOST);
   if (scheme != "https" && !(scheme == "http" && IsLoopback(host))) {
     return wrong("must be https: everything, the credentials too, would be sent in clear");
-  }
-  if (!UrlPart(url.get(), CURLUPART_USER).empty() || !UrlPart(url.get(), CURLUPART_QUERY).empty()) {
-    return wrong("may have no user and no query");
   }
   ServerUrl server;
   if (!access.tls_server_name.empty()) {

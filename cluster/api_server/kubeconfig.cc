@@ -169,6 +169,11 @@ absl::Status ReadCluster(FileSystem& fs, const Entry& cluster, ApiServerAccess& 
   KEKD_ASSIGN_OR_RETURN(const SecretBytes ca,
                         DataOrFile(fs, cluster, "certificate-authority", access.ca_source));
   access.ca_pem = PublicText(ca);
+  // Nothing would mean the authorities that the system trusts.
+  if (access.ca_pem.empty() && !access.ca_source.empty()) {
+    return cluster.Error(
+        absl::StrCat("the certificate authority in ", access.ca_source, " is empty"));
+  }
   KEKD_ASSIGN_OR_RETURN(access.tls_server_name, TextOf(cluster, "tls-server-name"));
   KEKD_ASSIGN_OR_RETURN(access.proxy_url, TextOf(cluster, "proxy-url"));
   KEKD_ASSIGN_OR_RETURN(access.insecure_skip_tls_verify,
@@ -298,6 +303,9 @@ absl::StatusOr<ApiServerAccess> PodAccess(FileSystem& fs, const KubeconfigOption
   access.token_file = absl::StrCat(kPodFolder, "/token");
   access.ca_source = absl::StrCat(kPodFolder, "/ca.crt");
   KEKD_ASSIGN_OR_RETURN(access.ca_pem, fs.ReadFile(access.ca_source, kMaxPemBytes));
+  if (access.ca_pem.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(access.ca_source, " is empty"));
+  }
   return access;
 }
 

@@ -90,8 +90,9 @@ std::optional<absl::StatusOr<PageWriter::Outcome>> PageWriter::Judge(
   }
   switch (answer.http_status) {
     case 409:
-      // Whoever changed it wrote it as a new one is written.
-      return answer.reason == "Conflict" ? Outcome::kByOthers : Outcome::kRefused;
+      // Whoever changed it wrote it as a new one is written. A webhook may refuse by the same code.
+      return answer.reason == "Conflict" && answer.about == object.name ? Outcome::kByOthers
+                                                                        : Outcome::kRefused;
     case 404:
       // Of the object, and not of the resource: a server that comes up may not have that yet.
       if (answer.about == object.name) return Outcome::kByOthers;

@@ -74,6 +74,10 @@ class ControllerRun final {
         client_.Call(request, std::min(deadline_, absl::Now() + options_.retries.call_timeout)));
     KEKD_RETURN_IF_ERROR(ToStatus(answer, "making a StorageVersionMigration"));
     name_ = TextField(ParseJson(answer.body), {"metadata", "name"});
+    // Without one, what is deleted at the end would be all there are.
+    if (name_.empty()) {
+      return absl::InternalError("the API server made a StorageVersionMigration without a name");
+    }
     return absl::OkStatus();
   }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
 #include "base/hex.h"
 #include "base/status_macros.h"
 #include "cluster/api_server/json_fields.h"
@@ -142,7 +143,7 @@ absl::StatusOr<std::vector<ApiServerKey>> AskApiServers(const std::vector<std::s
                                                         const ConnectToApiServer& connect,
                                                         const std::vector<std::string>& key_ids,
                                                         absl::string_view wanted,
-                                                        absl::Time deadline) {
+                                                        absl::Duration each) {
   std::set<std::string> ours;
   for (const std::string& key_id : key_ids) {
     KEKD_ASSIGN_OR_RETURN(std::string hash, KeyIdHash(key_id));
@@ -150,8 +151,9 @@ absl::StatusOr<std::vector<ApiServerKey>> AskApiServers(const std::vector<std::s
   }
   KEKD_ASSIGN_OR_RETURN(const std::string hash, KeyIdHash(wanted));
   std::vector<ApiServerKey> keys;
+  keys.reserve(addresses.size());
   for (const std::string& address : addresses) {
-    keys.push_back(AskOne(address, connect, ours, hash, deadline));
+    keys.push_back(AskOne(address, connect, ours, hash, absl::Now() + each));
   }
   return keys;
 }

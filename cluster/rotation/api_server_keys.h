@@ -44,12 +44,13 @@ struct ApiServerKey {
   std::string why;  // unless it is current
 };
 
-// Asks each of them. `key_ids` are all of the keyring; `wanted` is one of them.
+// Asks each of them, for so long at most: one that hangs must not hide what the next one says.
+// `key_ids` are all of the keyring; `wanted` is one of them.
 absl::StatusOr<std::vector<ApiServerKey>> AskApiServers(const std::vector<std::string>& addresses,
                                                         const ConnectToApiServer& connect,
                                                         const std::vector<std::string>& key_ids,
                                                         absl::string_view wanted,
-                                                        absl::Time deadline);
+                                                        absl::Duration each);
 
 }  // namespace kekd
 

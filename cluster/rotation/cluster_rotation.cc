@@ -18,6 +18,7 @@ namespace kekd {
 namespace {
 
 constexpr absl::Duration kCallTime = absl::Seconds(30);
+constexpr absl::Duration kAskTime = absl::Seconds(8);  // of one API server of several
 constexpr size_t kMaxSamples = 5;
 constexpr absl::string_view kNamespaceKey = "/namespaces/kube-system";
 
@@ -48,8 +49,25 @@ void AddSample(RotationCluster::Remainder& left, const ScanGroup& group) {
                                       Escaped(group.example_key)));
 }
 
-void AddGaps(RotationCluster::Remainder& left, const SourceFacts& facts) {
-  for (const Gap& gap : facts.gaps) left.gaps.push_back(absl::StrCat(gap.what, ": ", gap.why));
+// Of KMS v2 and current, under this keyring and under the keys of others.
+struct Shares {
+  uint64_t ours = 0;
+  uint64_t primary = 0;  // of ours
+  std::string other;     // one of the others' keys
+};
+
+Shares SharesIn(const ScanReport& report, const std::string& keyring) {
+  Shares shares;
+  for (const ScanGroup& group : report.groups) {
+    if (IsPast(group.place) || group.kind != StorageKind::kKmsV2) continue;
+    if (!IsOurs(group, keyring)) {
+      shares.other = group.key_id;
+      continue;
+    }
+    shares.ours += group.objects;
+    if (group.key->primary) shares.primary += group.objects;
+  }
+  return shares;
 }
 
 std::string SeenIn(const ScanReport& report) {
@@ -102,13 +120,12 @@ absl::StatusOr<std::vector<ApiResource>> ClusterRotation::Resources(
   KEKD_ASSIGN_OR_RETURN(ResourceSelection selection,
                         SelectResources(there, names, UnknownResources::kProblem));
   if (selection.problems.empty()) return std::move(selection.resources);
-  std::vector<std::string> problems;
-  for (const DiscoveryProblem& problem : selection.problems) {
-    problems.push_back(absl::StrCat(problem.what, ": ", problem.why));
-  }
+  const auto told = [](std::string* out, const DiscoveryProblem& problem) {
+    absl::StrAppend(out, Escaped(problem.what), ": ", Escaped(problem.why));
+  };
   return absl::FailedPreconditionError(
       absl::StrCat("the API server can't write these, whose objects are encrypted: ",
-                   absl::StrJoin(problems, "; ")));
+                   absl::StrJoin(selection.problems, "; ", told)));
 }
 
 absl::Status ClusterRotation::CheckSameCluster(const std::string& namespace_value) const {
@@ -135,17 +152,11 @@ absl::Status ClusterRotation::Preflight(const RingView& ring) {
     std::string namespace_value;
     KEKD_ASSIGN_OR_RETURN(const ScanReport report, ReadEtcd(&namespace_value));
     names = ResourcesIn(report);
-    uint64_t ours = 0;
-    std::string others;
-    for (const ScanGroup& group : report.groups) {
-      if (IsPast(group.place) || group.kind != StorageKind::kKmsV2) continue;
-      if (IsOurs(group, options_.keyring)) ours += group.objects;
-      if (group.freshness == Freshness::kUnknownKey) others = group.key_id;
-    }
-    if (ring.Primary() != nullptr && ours == 0 && !others.empty()) {
+    const Shares shares = SharesIn(report, options_.keyring);
+    if (ring.Primary() != nullptr && shares.ours == 0 && !shares.other.empty()) {
       return absl::FailedPreconditionError(absl::StrCat(
           "nothing in this etcd is encrypted under keyring \"", ring.name, "\", and something is ",
-          "under ", Escaped(others), ": it is another cluster's etcd, or another keyring's"));
+          "under ", Escaped(shares.other), ": it is another cluster's etcd, or another keyring's"));
     }
     if (options_.client != nullptr) KEKD_RETURN_IF_ERROR(CheckSameCluster(namespace_value));
   }
@@ -155,16 +166,24 @@ absl::Status ClusterRotation::Preflight(const RingView& ring) {
                          absl::Now() + 4 * kCallTime);
 }
 
+absl::StatusOr<std::vector<std::string>> ClusterRotation::ApiServers() const {
+  if (!options_.api_servers.empty()) return options_.api_servers;
+  return ListApiServers(*options_.client, absl::Now() + kCallTime);
+}
+
+absl::StatusOr<size_t> ClusterRotation::CountApiServers() const {
+  if (options_.client == nullptr) return NeedsApiServer();
+  KEKD_ASSIGN_OR_RETURN(const std::vector<std::string> addresses, ApiServers());
+  return addresses.size();
+}
+
 absl::StatusOr<RotationCluster::Observation> ClusterRotation::Observe(absl::string_view key_id) {
   Observation observation;
   if (options_.client == nullptr) {
     observation.unknown = "no API server is known (--kubeconfig)";
     return observation;
   }
-  const absl::Time deadline = absl::Now() + kCallTime;
-  const absl::StatusOr<std::vector<std::string>> addresses =
-      options_.api_servers.empty() ? ListApiServers(*options_.client, deadline)
-                                   : absl::StatusOr<std::vector<std::string>>(options_.api_servers);
+  const absl::StatusOr<std::vector<std::string>> addresses = ApiServers();
   if (!addresses.ok()) {
     observation.unknown = std::string(addresses.status().message());
     return observation;
@@ -172,7 +191,7 @@ absl::StatusOr<RotationCluster::Observation> ClusterRotation::Observe(absl::stri
   KEKD_ASSIGN_OR_RETURN(const KeyCatalog catalog, options_.catalog());
   KEKD_ASSIGN_OR_RETURN(const std::vector<ApiServerKey> keys,
                         AskApiServers(*addresses, options_.connect,
-                                      catalog.KeyIdsOf(options_.keyring), key_id, deadline));
+                                      catalog.KeyIdsOf(options_.keyring), key_id, kAskTime));
   std::vector<std::string> unknown;
   for (const ApiServerKey& key : keys) {
     switch (key.state) {
@@ -245,7 +264,7 @@ absl::StatusOr<RotationCluster::Remainder> ClusterRotation::Scan(absl::string_vi
   if (options_.open_etcd == nullptr) return NeedsEtcd();
   KEKD_ASSIGN_OR_RETURN(const ScanReport report, ReadEtcd(nullptr));
   Remainder left{.seen = SeenIn(report)};
-  AddGaps(left, report.facts);
+  AddUnknown(report, left);
   for (const ScanGroup& group : report.groups) {
     if (IsPast(group.place) || group.kind != StorageKind::kKmsV2) continue;
     if (group.freshness == Freshness::kUnknownKey) {
@@ -258,17 +277,45 @@ absl::StatusOr<RotationCluster::Remainder> ClusterRotation::Scan(absl::string_vi
   return left;
 }
 
-absl::StatusOr<ClusterRotation::Uses> ClusterRotation::FindUses(uint32_t version) {
+absl::StatusOr<ClusterRotation::Uses> ClusterRotation::FindUses(const RingView& ring,
+                                                                uint32_t version) {
   if (options_.open_etcd == nullptr) return NeedsEtcd();
-  KEKD_ASSIGN_OR_RETURN(const ScanReport report, ReadEtcd(nullptr));
+  if (options_.client == nullptr) return NeedsApiServer();
+  std::string namespace_value;
+  KEKD_ASSIGN_OR_RETURN(const ScanReport report, ReadEtcd(&namespace_value));
+  KEKD_RETURN_IF_ERROR(CheckSameCluster(namespace_value));
+  if (SharesIn(report, options_.keyring).primary == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "nothing in this etcd is under the primary of keyring \"", ring.name,
+        "\", so it may be another cluster's, or what is stored was not migrated: 'kekctl scan' ",
+        "shows it"));
+  }
   Uses uses{.left = {.seen = SeenIn(report)}, .revision = report.facts.revision};
-  AddGaps(uses.left, report.facts);
+  AddUnknown(report, uses.left);
   for (const ScanGroup& group : report.groups) {
     if (IsOurs(group, options_.keyring) && group.key->version == version) {
       AddSample(uses.left, group);
     }
   }
   return uses;
+}
+
+void ClusterRotation::AddUnknown(const ScanReport& report, Remainder& left) const {
+  for (const Gap& gap : report.facts.gaps) {
+    left.gaps.push_back(absl::StrCat(Escaped(gap.what), ": ", Escaped(gap.why)));
+  }
+  if (options_.prefixes != ReadRange().prefixes && report.facts.other_keys != 0) {
+    left.gaps.push_back(
+        absl::StrCat(report.facts.other_keys, " keys that begin with none of the prefixes given"));
+  }
+  for (const ScanGroup& group : report.groups) {
+    const bool of_kms =
+        group.kind == StorageKind::kKmsV2 || group.kind == StorageKind::kUnknownProvider;
+    if (!of_kms || IsPast(group.place) || (group.undecodable == 0 && group.partial == 0)) continue;
+    left.gaps.push_back(absl::StrCat(group.undecodable + group.partial, " ",
+                                     Escaped(group.resource), " whose key can't be told, such as ",
+                                     Escaped(group.example_key), ": 'kekctl scan' says why"));
+  }
 }
 
 }  // namespace kekd

@@ -52,7 +52,7 @@ class ClusterRotation final : public RotationCluster {
   explicit ClusterRotation(Options options) : options_(std::move(options)) {}
 
   // PermissionDenied with the rules that are missing; FailedPrecondition if etcd and API server are
-  // of two clusters, or if what etcd holds is encrypted under keys of others alone.
+  // of two clusters, or if what etcd holds under KMS v2 is under keys of others alone.
   absl::Status Preflight(const RingView& ring) override;
   absl::StatusOr<Observation> Observe(absl::string_view key_id) override;
   absl::StatusOr<std::string> Migrate(absl::string_view key_id) override;
@@ -63,11 +63,20 @@ class ClusterRotation final : public RotationCluster {
     Remainder left;
     int64_t revision = 0;
   };
-  absl::StatusOr<Uses> FindUses(uint32_t version);
+  // FailedPrecondition unless this is the etcd of the API server, and holds something under the
+  // keyring's primary: what another cluster does not hold proves nothing.
+  absl::StatusOr<Uses> FindUses(const RingView& ring, uint32_t version);
+
+  // How many API servers there are, as far as one tells.
+  absl::StatusOr<size_t> CountApiServers() const;
 
  private:
   absl::StatusOr<ScanReport> ReadEtcd(std::string* namespace_value) const;
   absl::Status CheckSameCluster(const std::string& namespace_value) const;
+  absl::StatusOr<std::vector<std::string>> ApiServers() const;
+  // What was read and yet is not known: values of KMS that can't be parsed, keys beside the
+  // prefixes that were named.
+  void AddUnknown(const ScanReport& report, Remainder& left) const;
   // Of objects in etcd that are encrypted under this keyring.
   std::vector<std::string> ResourcesIn(const ScanReport& report) const;
   absl::StatusOr<std::vector<ApiResource>> Resources(const std::vector<std::string>& names) const;

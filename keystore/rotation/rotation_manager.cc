@@ -14,8 +14,11 @@ using Advanced = RotationManager::Advanced;
 
 std::string Listed(const std::vector<std::string>& names) { return absl::StrJoin(names, ", "); }
 
-// Whether the loss of this record and its copies would be the loss of the key.
-bool LiesInRecordAlone(const RingView::Version& version) { return version.backend == "software"; }
+// Whether the loss of this record and its copies would be the loss of the key: also of one that a
+// token has wrapped, which keeps no copy.
+bool LiesInRecord(const RingView::Version& version) {
+  return version.custody == Custody::kEnvelope;
+}
 
 }  // namespace
 
@@ -138,7 +141,7 @@ absl::StatusOr<Advanced> RotationManager::Promote(const RingView& ring) {
   const uint32_t to = ring.rotation->to;
   const bool backed_up = std::find(ring.without_backup.begin(), ring.without_backup.end(), to) ==
                          ring.without_backup.end();
-  if (LiesInRecordAlone(*ring.Find(to)) && !backed_up && !options_.without_backup) {
+  if (LiesInRecord(*ring.Find(to)) && !backed_up && !options_.without_backup) {
     return Advanced{
         .outcome = Advanced::Outcome::kNeedsOperator,
         .said = absl::StrCat(
@@ -176,13 +179,23 @@ absl::StatusOr<Advanced> RotationManager::Observe(const RingView& ring) {
     observed_since_.reset();
     waiting.said = absl::StrCat("observe: waiting for API servers that encrypt under another key: ",
                                 Listed(observed.waiting));
+    if (ring.rotation->nodes.size() > 1) {
+      absl::StrAppend(&waiting.said, ". Their nodes serve an older copy of the keyring? ",
+                      "docs/procedures/several-nodes.sh take brings them this one");
+    }
     return waiting;
   }
-  if (observed.unknown.empty() && !observed.seen.empty()) {
+  // One that is down is in no list, and comes back with the copy that its node has.
+  const bool all_seen =
+      observed.unknown.empty() && observed.seen.size() >= ring.rotation->nodes.size();
+  if (all_seen) {
     return advance(
         absl::StrCat("every API server encrypts under the new key: ", Listed(observed.seen)));
   }
-  const std::string unknown = observed.unknown.empty() ? "none was found" : observed.unknown;
+  const std::string unknown =
+      !observed.unknown.empty()
+          ? observed.unknown
+          : absl::StrCat("of ", ring.rotation->nodes.size(), " there were ", observed.seen.size());
   std::vector<std::string> others = ring.rotation->nodes;
   others.erase(std::remove(others.begin(), others.end(), options_.this_node), others.end());
   if (!others.empty() && options_.copies_taken != to) {

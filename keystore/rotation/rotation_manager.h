@@ -83,7 +83,7 @@ class RotationManager final {
     // Proofs of other nodes that were brought here; those that fit are recorded.
     std::vector<std::string> proofs;
     // Whether a version may be promoted that is in no verified backup, if it is one that lies in
-    // the record alone (software).
+    // the record (custody envelope).
     bool without_backup = false;
     // The version of the rotation since whose promotion somebody has seen every node serve the
     // keyring as it is; 0: nobody has. Asked for where the API servers can't be asked: one whose

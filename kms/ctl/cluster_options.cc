@@ -101,7 +101,7 @@ absl::Status AsPermission(const absl::Status& status) {
 absl::StatusOr<std::unique_ptr<NamedCluster>> NamedCluster::Create(const CommandContext& context,
                                                                    const ClusterPlace& place,
                                                                    std::string keyring,
-                                                                   std::string checkpoint) {
+                                                                   const std::string& checkpoint) {
   std::unique_ptr<NamedCluster> cluster(new NamedCluster());
   ClusterRotation::Options options;
   if (place.HasApiServer()) {
@@ -109,7 +109,14 @@ absl::StatusOr<std::unique_ptr<NamedCluster>> NamedCluster::Create(const Command
     cluster->client_ = std::make_unique<ApiClient>(*cluster->transport_);
     options.client = cluster->client_.get();
     options.api_servers = place.api_servers;
-    options.connect = [&context, place](const std::string& address) {
+    options.connect =
+        [&context,
+         place](const std::string& address) -> absl::StatusOr<std::unique_ptr<HttpTransport>> {
+      if (place.allow_insecure && place.api_servers.empty()) {
+        return absl::FailedPreconditionError(
+            "an address that the cluster itself tells is not given the credentials unverified: "
+            "name the API servers with --api-servers");
+      }
       return Connect(context, place, address);
     };
   }

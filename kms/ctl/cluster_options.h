@@ -32,7 +32,7 @@ class NamedCluster final {
   static absl::StatusOr<std::unique_ptr<NamedCluster>> Create(const CommandContext& context,
                                                               const ClusterPlace& place,
                                                               std::string keyring,
-                                                              std::string checkpoint);
+                                                              const std::string& checkpoint);
 
   ClusterRotation& rotation() { return *rotation_; }
 

@@ -130,6 +130,7 @@ absl::StatusOr<CommandResult> KeyShow(const CommandContext& context, const KeySh
     }
   }
   CommandResult result;
+  if (report.canary.has_value() && !report.canary->ok()) result.exit_code = kExitFailure;
   result.output = context.format == OutputFormat::kJson
                       ? KeyShowJson(report)
                       : KeyShowTable(report, context.now, context.colors);

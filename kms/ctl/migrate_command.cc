@@ -77,7 +77,12 @@ absl::StatusOr<ResourceSelection> ChooseResources(const CommandContext& context,
   } else {
     KEKD_ASSIGN_OR_RETURN(names, ResourcesOfEncryptionConfig(*context.fs, verb.encryption_config));
   }
-  return SelectResources(there, names, UnknownResources::kProblem);
+  absl::StatusOr<ResourceSelection> chosen =
+      SelectResources(there, names, UnknownResources::kProblem);
+  if (!chosen.ok() || !verb.etcd.has_value()) return chosen;
+  // Etcd itself has objects of it: who can't have them written again can't say that all were.
+  for (DiscoveryProblem& problem : chosen->problems) problem.stored_here = true;
+  return chosen;
 }
 
 // What a checkpoint is good for: this API server, and the keys that are primary now.
@@ -149,6 +154,12 @@ class Migration final {
     std::string note;
     const std::string target = TargetOf(context_, client_.server(), note);
     if (!verb_.checkpoint.empty()) AddNote(note);
+    if (!note.empty() && !verb_.checkpoint.empty() && context_.fs->GetInfo(verb_.checkpoint).ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "which key is primary can't be read here, so ", verb_.checkpoint,
+          " may be of a migration to a former one: remove it to begin anew, or run this where "
+          "kekd's configuration is"));
+    }
     KEKD_ASSIGN_OR_RETURN(MigrationCheckpoint from,
                           ReadCheckpoint(*context_.fs, verb_.checkpoint, target));
     Migrator migrator(client_, {.qps = static_cast<double>(verb_.qps),

@@ -82,17 +82,43 @@ absl::Status AwaitCompaction(const CommandContext& context, const EtcdPlace& etc
   }
 }
 
-// Proves that nothing in etcd refers to the version, now and before; says what was looked at.
+// That no API server writes under another key than the primary: what is in etcd now would say
+// nothing of what one writes next.
+absl::Status CheckApiServers(const RetireVerb& verb, const RingView& ring,
+                             ClusterRotation& cluster) {
+  const RingView::Version& primary = *ring.Primary();
+  KEKD_ASSIGN_OR_RETURN(const RotationCluster::Observation observed,
+                        cluster.Observe(primary.key_id));
+  if (!observed.waiting.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("these API servers don't encrypt under the primary yet: ",
+                     absl::StrJoin(observed.waiting, ", ")));
+  }
+  const size_t nodes = ring.rotation.has_value() ? ring.rotation->nodes.size() : 1;
+  const bool all_seen = observed.unknown.empty() && observed.seen.size() >= nodes;
+  if (all_seen || verb.copies_taken == primary.number) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "not every API server says that it encrypts under the primary (",
+      observed.unknown.empty() ? absl::StrCat(observed.seen.size(), " of ", nodes, " nodes")
+                               : observed.unknown,
+      "), and one whose node has an older copy of the keyring would go on under this key: once ",
+      "every node serves the keyring as it is, say so with --copies-taken ", primary.number));
+}
+
+// Proves that nothing in etcd refers to the version, now and before, nor will; says what was looked
+// at.
 absl::StatusOr<std::string> ProveUnused(const CommandContext& context, const RetireVerb& verb,
                                         const RingView& ring, const std::string& name) {
-  if (!verb.cluster.etcd.has_value()) {
+  if (!verb.cluster.etcd.has_value() || !verb.cluster.HasApiServer()) {
     return absl::InvalidArgumentError(
-        "whether anything in etcd is under the key must be looked at: give --endpoints");
+        "whether anything is under the key, and nothing more will be, must be looked at: give "
+        "--endpoints and --kubeconfig");
   }
   KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<NamedCluster> cluster,
                         NamedCluster::Create(context, verb.cluster, ring.name, ""));
-  KEKD_ASSIGN_OR_RETURN(const ClusterRotation::Uses now,
-                        cluster->rotation().FindUses(verb.version));
+  ClusterRotation& rotation = cluster->rotation();
+  KEKD_RETURN_IF_ERROR(CheckApiServers(verb, ring, rotation));
+  KEKD_ASSIGN_OR_RETURN(const ClusterRotation::Uses now, rotation.FindUses(ring, verb.version));
   KEKD_RETURN_IF_ERROR(CheckUnused(now, name));
   if (!verb.backups_checked) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -103,8 +129,8 @@ absl::StatusOr<std::string> ProveUnused(const CommandContext& context, const Ret
   }
   KEKD_RETURN_IF_ERROR(Confirm(name, verb.confirm));
   KEKD_RETURN_IF_ERROR(AwaitCompaction(context, *verb.cluster.etcd, now.revision));
-  KEKD_ASSIGN_OR_RETURN(const ClusterRotation::Uses after,
-                        cluster->rotation().FindUses(verb.version));
+  KEKD_RETURN_IF_ERROR(CheckApiServers(verb, ring, rotation));
+  KEKD_ASSIGN_OR_RETURN(const ClusterRotation::Uses after, rotation.FindUses(ring, verb.version));
   KEKD_RETURN_IF_ERROR(CheckUnused(after, name));
   return absl::StrCat("none of ", after.left.seen, "; history before ", now.revision,
                       " is compacted; backups checked by the operator");
@@ -128,6 +154,7 @@ absl::StatusOr<CommandResult> Retire(const CommandContext& context, const Retire
   const std::string name = NameOf(view, verb.version);
   std::string evidence;
   if (version->state != KeyState::kDestroyed) {
+    if (view.Primary() == nullptr) return absl::FailedPreconditionError("there is no primary");
     KEKD_ASSIGN_OR_RETURN(evidence, ProveUnused(context, verb, view, name));
   } else {
     // What its device still holds of it.

@@ -3,9 +3,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "base/monotonic.h"
 #include "base/status_macros.h"
@@ -47,7 +49,7 @@ class Rotation final {
     }
     BeginRotation begin{
         .number = verb_.version, .who = WhoAsks(), .reason = verb_.reason, .nodes = verb_.nodes};
-    if (begin.nodes.empty()) begin.nodes = {Node()};
+    KEKD_RETURN_IF_ERROR(ChooseNodes(begin.nodes));
     if (begin.number == 0) {
       KEKD_ASSIGN_OR_RETURN(begin.create, AsPrimaryIs(context_, {.backend = verb_.backend,
                                                                  .custody = verb_.custody}));
@@ -55,6 +57,15 @@ class Rotation final {
     KEKD_ASSIGN_OR_RETURN(Advanced advanced, manager_->Begin(begin));
     Say(advanced.said);
     if (verb_.until == kGenerate) return Stopped(advanced.ring);
+    return Drive();
+  }
+
+  // What somebody else began, perhaps with another cluster in mind.
+  absl::StatusOr<CommandResult> Resume() {
+    KEKD_ASSIGN_OR_RETURN(const RingView ring, ring_.Read());
+    if (cluster_ != nullptr && ring.rotation.has_value() && ring.rotation->IsRunning()) {
+      KEKD_RETURN_IF_ERROR(WithContext(cluster_->rotation().Preflight(ring), "preflight"));
+    }
     return Drive();
   }
 
@@ -85,10 +96,7 @@ class Rotation final {
 
   absl::StatusOr<CommandResult> Abort() {
     KEKD_ASSIGN_OR_RETURN(const Advanced aborted, manager_->Abort(verb_.reason));
-    const std::string& warning = ring_.warning();
-    return Result(aborted.ring,
-                  warning.empty() ? aborted.said : absl::StrCat(aborted.said, "\n", warning),
-                  warning.empty() ? kExitOk : kExitFailure);
+    return Result(aborted.ring, aborted.said, kExitOk);
   }
 
  private:
@@ -115,11 +123,26 @@ class Rotation final {
     return absl::OkStatus();
   }
 
+  // Of a cluster that had several nodes none is left out unasked: what it can't decrypt it could
+  // not serve.
+  absl::Status ChooseNodes(std::vector<std::string>& nodes) {
+    KEKD_ASSIGN_OR_RETURN(const RingView ring, ring_.Read());
+    if (nodes.empty() && ring.rotation.has_value()) nodes = ring.rotation->nodes;
+    if (nodes.empty()) nodes = {Node()};
+    if (cluster_ == nullptr || !verb_.cluster.HasApiServer()) return absl::OkStatus();
+    const absl::StatusOr<size_t> servers = cluster_->rotation().CountApiServers();
+    if (!servers.ok() || *servers <= nodes.size()) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "there are ", *servers, " API servers and only ", nodes.size(), " nodes that would prove (",
+        absl::StrJoin(nodes, ", "), "): name all with --nodes; nothing was changed"));
+  }
+
   std::string Node() const { return verb_.node.empty() ? ThisNode() : verb_.node; }
 
   bool IsFarEnough(const RingView& ring) const {
     const std::optional<RotationStep> until = RotationStepFromText(verb_.until);
-    return until.has_value() && ring.rotation.has_value() && ring.rotation->step > *until;
+    return until.has_value() && ring.rotation.has_value() && ring.rotation->IsRunning() &&
+           ring.rotation->step > *until;
   }
 
   CommandResult Stopped(const RingView& ring) const {
@@ -197,7 +220,7 @@ absl::StatusOr<CommandResult> RotateNow(const CommandContext& context, const Rot
   if (verb.action == Action::kProve) return RotateProve(context, verb);
   KEKD_ASSIGN_OR_RETURN(const std::unique_ptr<Rotation> rotation, Rotation::Create(context, verb));
   if (verb.action == Action::kAbort) return rotation->Abort();
-  return verb.action == Action::kResume ? rotation->Drive() : rotation->Begin();
+  return verb.action == Action::kResume ? rotation->Resume() : rotation->Begin();
 }
 
 }  // namespace

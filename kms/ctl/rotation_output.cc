@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "kms/ctl/json_parts.h"
 #include "kms/ctl/table.h"
 
@@ -73,7 +74,11 @@ std::string RotationTable(const RingView& ring, const std::string& next, absl::T
                              absl::FormatDuration(absl::Trunc(since, absl::Seconds(1))), " ago)")});
   table.Add({"nodes", ProvedText(rotation)});
   std::string text = table.ToString(colors);
-  if (!next.empty()) absl::StrAppend(&text, "\n", next, "\n");
+  // What it tells of API servers comes from them.
+  if (!next.empty()) absl::StrAppend(&text, "\n");
+  for (const absl::string_view line : absl::StrSplit(next, '\n', absl::SkipEmpty())) {
+    absl::StrAppend(&text, Printable(line), "\n");
+  }
   return text;
 }
 

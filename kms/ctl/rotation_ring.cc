@@ -147,7 +147,10 @@ absl::StatusOr<std::unique_ptr<FileLock>> LockRotation(const CommandContext& con
   const std::string path =
       JoinPath(context.config->state_directory, absl::StrCat(ring_uuid, ".rotation.lock"));
   absl::StatusOr<std::unique_ptr<FileLock>> lock = context.fs->Lock(path, 0600);
-  if (!lock.ok()) return WithContext(lock.status(), "another kekctl drives a rotation here");
+  if (absl::IsUnavailable(lock.status())) {
+    return WithContext(lock.status(), "another kekctl drives a rotation here");
+  }
+  if (!lock.ok()) return lock.status();
   KEKD_RETURN_IF_ERROR((*lock)->SetHolder(
       absl::StrCat(WhoAsks(), ", pid ", getpid(), ", since ",
                    absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()))));

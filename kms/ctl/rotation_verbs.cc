@@ -55,8 +55,15 @@ absl::Status CheckOptions(const VerbArguments& given, const RotateVerb& verb) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<uint32_t> ReadCopiesTaken(const VerbArguments& given) {
+  if (!given.Has("--copies-taken")) return 0;
+  return given.ReadNumber<uint32_t>("--copies-taken", 1, UINT32_MAX);
+}
+
 absl::Status ReadCommon(const VerbArguments& given, RotateVerb& verb) {
   verb.reason = given.Text("--reason");
+  verb.nodes = absl::StrSplit(given.Text("--nodes"), ',', absl::SkipEmpty());
+  verb.proofs = given.All("--proof");
   verb.node = given.Text("--node");
   if (!verb.node.empty() && !IsNodeName(verb.node)) {
     return absl::InvalidArgumentError("--node has letters, digits, '.', '-' and '_' only");
@@ -74,15 +81,8 @@ absl::StatusOr<Verb> ReadRotate(const VerbArguments& given) {
   if (given.Has("--to")) {
     KEKD_ASSIGN_OR_RETURN(verb.version, given.ReadNumber<uint32_t>("--to", 1, UINT32_MAX));
   }
-  if (given.Has("--nodes")) {
-    verb.nodes = absl::StrSplit(given.Text("--nodes"), ',', absl::SkipEmpty());
-  }
-  if (given.Has("--copies-taken")) {
-    KEKD_ASSIGN_OR_RETURN(verb.copies_taken,
-                          given.ReadNumber<uint32_t>("--copies-taken", 1, UINT32_MAX));
-  }
+  KEKD_ASSIGN_OR_RETURN(verb.copies_taken, ReadCopiesTaken(given));
   verb.until = given.Text("--until");
-  verb.proofs = given.All("--proof");
   KEKD_RETURN_IF_ERROR(ReadCommon(given, verb));
   KEKD_RETURN_IF_ERROR(CheckOptions(given, verb));
   return verb;
@@ -93,6 +93,7 @@ absl::StatusOr<Verb> ReadRetire(const VerbArguments& given) {
   KEKD_ASSIGN_OR_RETURN(verb.version, given.ReadNumber<uint32_t>("VERSION", 1, UINT32_MAX));
   verb.confirm = given.Text("--confirm");
   verb.backups_checked = given.Has("--backups-checked");
+  KEKD_ASSIGN_OR_RETURN(verb.copies_taken, ReadCopiesTaken(given));
   KEKD_ASSIGN_OR_RETURN(verb.cluster, ReadClusterPlace(given));
   return verb;
 }
@@ -106,6 +107,26 @@ absl::StatusOr<Verb> ReadCompromise(const VerbArguments& given) {
 
 OptionDescription NodeOption() {
   return {.name = "--node", .value = "NAME", .help = "this node's name, if not its host name"};
+}
+OptionDescription NodesOption() {
+  return {.name = "--nodes",
+          .value = "LIST",
+          .help =
+              "the nodes that are to prove that they can decrypt, with commas between; those "
+              "of the rotation before, or this one alone, if not given"};
+}
+OptionDescription ProofOption() {
+  return {.name = "--proof",
+          .value = "LINE",
+          .help = "what 'rotate prove' printed on another node; once for each",
+          .repeatable = true};
+}
+OptionDescription CopiesTakenOption() {
+  return {.name = "--copies-taken",
+          .value = "N",
+          .help =
+              "every node of several serves the keyring as it is since version N was "
+              "promoted: asked for where the API servers themselves can't all be asked"};
 }
 OptionDescription WithoutBackupOption() {
   return {.name = "--without-backup",
@@ -147,19 +168,10 @@ VerbDescription RotateDescription() {
             .help = "rotate to this pre-activation version ('key create', 'key adopt') instead of "
                     "making one"},
            {.name = "--reason", .value = "TEXT", .help = "why, for the record"},
-           {.name = "--nodes",
-            .value = "LIST",
-            .help = "the nodes that are to prove that they can decrypt, with commas between; this "
-                    "one alone, if not given"},
+           NodesOption(),
            NodeOption(),
-           {.name = "--proof",
-            .value = "LINE",
-            .help = "what 'rotate prove' printed on another node; once for each",
-            .repeatable = true},
-           {.name = "--copies-taken",
-            .value = "N",
-            .help = "every node of several serves the keyring as it is since this version was "
-                    "promoted: asked for where the API servers themselves can't be asked"},
+           ProofOption(),
+           CopiesTakenOption(),
            {.name = "--until",
             .value = "STEP",
             .help = "stop when this step is done",
@@ -188,7 +200,8 @@ VerbSection RotationVerbs() {
               .description =
                   "Destroys the material of a key version: its record stays, and what is encrypted "
                   "under it can never be read again. Refused, with what still refers to it, while "
-                  "etcd holds an object under it, while etcd's history reaches back to before "
+                  "an API server encrypts under another key than the primary, while etcd holds an "
+                  "object under it, while etcd's history reaches back to before "
                   "(it waits until that is compacted), or unless --backups-checked says that no "
                   "backup of etcd that may be restored needs it. The name of the version "
                   "(KEYRING.NUMBER) must be typed.",
@@ -199,8 +212,9 @@ VerbSection RotationVerbs() {
                     .help = "the name of the version, where there is no terminal to type it at"},
                    {.name = "--backups-checked",
                     .help = "every backup of etcd from before the rotation away from it has "
-                            "expired or been destroyed"}}),
-              .examples = {"retire 1 --endpoints http://127.0.0.1:2379 --backups-checked"},
+                            "expired or been destroyed"},
+                   CopiesTakenOption()}),
+              .examples = {"retire 1 --kubeconfig admin.conf --endpoints http://10.0.0.1:2379"},
               .read = ReadRetire,
           },
           {
@@ -208,17 +222,20 @@ VerbSection RotationVerbs() {
               .summary = "mark a key as known to others, and rotate away from it at once",
               .description =
                   "Marks a key version compromised, for ever. If it is the primary a rotation "
-                  "begins at once and is carried through, as 'kekctl rotate' does; a former "
-                  "version's objects are written again. In the end it says what still is under "
+                  "begins at once, as 'kekctl rotate' does, and waits for what that waits for; a "
+                  "former version's objects are written again. In the end it says what still is "
+                  "under "
                   "it: in etcd, its history and its backups, where it can be read by whoever has "
                   "the key. What was encrypted under it must be taken for known: exchange the "
                   "Secrets themselves, too.",
               .arguments = {{.name = "VERSION", .help = "the number of the key version"}},
               .options = WithClusterOptions(
                   {{.name = "--reason", .value = "TEXT", .help = "why, for the record"},
+                   NodesOption(),
                    NodeOption(),
+                   ProofOption(),
                    WithoutBackupOption()}),
-              .examples = {"compromise 3 --reason disk-stolen --kubeconfig admin.conf"},
+              .examples = {"compromise 3 --kubeconfig admin.conf --endpoints http://10.0.0.1:2379"},
               .read = ReadCompromise,
           },
       }};

@@ -190,9 +190,10 @@ struct RotateVerb {
   std::optional<Custody> custody;  // none: as the primary's
   uint32_t version = 0;            // of kProve too; 0: that of the rotation
   std::string reason;
-  std::string node;                // this one's name; empty: the host's
-  std::vector<std::string> nodes;  // that are to prove; empty: this one alone
-  std::string until;               // the last step that is done; empty: all
+  std::string node;  // this one's name; empty: the host's
+  std::vector<std::string>
+      nodes;          // that are to prove; empty: those of the rotation before, or this one
+  std::string until;  // the last step that is done; empty: all
   bool without_backup = false;
   uint32_t copies_taken = 0;  // RotationManager::Options
   std::vector<std::string> proofs;
@@ -202,6 +203,7 @@ struct RetireVerb {
   uint32_t version = 0;
   std::string confirm;  // the version's name, typed before; empty: it is asked for
   bool backups_checked = false;
+  uint32_t copies_taken = 0;  // of the primary, as RotateVerb's
   ClusterPlace cluster;
 };
 struct CompromiseVerb {

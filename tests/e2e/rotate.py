@@ -203,6 +203,19 @@ class Rotate(RotateCase):
         self.assertEqual(self.must_rotate("--without-backup")["step"], "done")
         self.assert_nothing_stale()
 
+    def test_7b_resume_looks_where_it_is_sent(self):
+        self.must_rotate("--until", "promote", "--without-backup")
+        other = Cluster()
+        try:
+            server = other.api_server().start()
+            code, _, err = self.rotate("resume", *self.access_to(server, etcd=other.etcd), access=False)
+            self.assertEqual(code, 3, err)
+        finally:
+            other.destroy()
+        code, _, err = self.rotate("resume", *self.access[:-1], self.access[-1], "--api-servers", "127.0.0.1:1", access=False)
+        self.assertEqual(code, 2, err)  # given twice
+        self.assertEqual(self.must_rotate("resume")["step"], "done")
+
     def test_8_compromise_rotates_away_and_says_what_is_left(self):
         version = self.kekd.status()["primaryVersion"]
         out = self.kekd.kekctl("compromise", str(version), "--reason", "disk was stolen", "--without-backup", *self.access)
@@ -213,21 +226,40 @@ class Rotate(RotateCase):
         self.assert_nothing_stale()
 
     def test_9_retire_destroys_what_nothing_needs(self):
-        etcd = ["--endpoints", self.cluster.etcd.url]
         newest = self.kekd.status()["primaryVersion"]
         with self.assertRaisesRegex(KekctlError, "is the primary"):
-            self.kekd.kekctl("retire", str(newest), *etcd)
+            self.kekd.kekctl("retire", str(newest), *self.access)
+        with self.assertRaisesRegex(KekctlError, "--kubeconfig"):
+            self.kekd.kekctl("retire", "1", "--backups-checked", "--endpoints", self.cluster.etcd.url)
         with self.assertRaisesRegex(KekctlError, "backups-checked"):
-            self.kekd.kekctl("retire", "1", *etcd)
+            self.kekd.kekctl("retire", "1", *self.access)
         with self.assertRaisesRegex(KekctlError, "--confirm e2e.1"):
-            self.kekd.kekctl("retire", "1", "--backups-checked", *etcd)
+            self.kekd.kekctl("retire", "1", "--backups-checked", *self.access)
         with self.assertRaisesRegex(KekctlError, "is not the key's name"):
-            self.kekd.kekctl("retire", "1", "--backups-checked", "--confirm", "e2e.2", *etcd)
+            self.kekd.kekctl("retire", "1", "--backups-checked", "--confirm", "e2e.2", *self.access)
+        # One API server of two can't be asked: it may write under any key.
+        one_away = [*self.access, "--api-servers", f"127.0.0.1:{self.server.port},127.0.0.1:1"]
+        del one_away[one_away.index("--api-servers"):one_away.index("--api-servers") + 2]
+        with self.assertRaisesRegex(KekctlError, "--copies-taken"):
+            self.kekd.kekctl("retire", "1", "--backups-checked", "--confirm", "e2e.1", *one_away)
+        # An etcd of another cluster has nothing under the key, and proves nothing.
+        other = Cluster()
+        try:
+            other.api_server().start()
+            with self.assertRaisesRegex(KekctlError, "different clusters"):
+                self.kekd.kekctl("retire", "1", "--backups-checked", "--confirm", "e2e.1", *self.access[:-1], other.etcd.url)
+        finally:
+            other.destroy()
+        # A value whose key can't be told may be under this one.
+        self.cluster.etcd.put("/registry/secrets/default/odd", b"k8s:enc:kms:v2:kekd:not a message")
+        with self.assertRaisesRegex(KekctlError, "whose key can't be told"):
+            self.kekd.kekctl("retire", "1", "--backups-checked", "--confirm", "e2e.1", *self.access)
+        self.cluster.etcd.delete("/registry/secrets/default/odd")
         self.assertEqual(self.kekd.versions()[1]["state"], "deactivated")
 
         retire = subprocess.Popen(
             [parts.program("kekctl"), "--config", str(self.kekd.config), "retire", "1", "--backups-checked", "--confirm", "e2e.1",
-             *etcd], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             *self.access], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertIn("waiting until etcd has compacted", retire.stderr.readline())
         self.assertIsNone(retire.poll())
         self.server.create_secret("one-more", text="for a newer revision")

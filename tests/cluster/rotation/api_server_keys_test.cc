@@ -68,7 +68,7 @@ class ApiServerKeysTest : public ::testing::Test {
         [this](const std::string&) -> absl::StatusOr<std::unique_ptr<HttpTransport>> {
           return std::make_unique<Connection>(server_);
         },
-        {"prod.1.aa", "prod.2.bb"}, "prod.2.bb", absl::InfiniteFuture());
+        {"prod.1.aa", "prod.2.bb"}, "prod.2.bb", absl::Seconds(10));
     return keys->front();
   }
 

@@ -10,10 +10,10 @@ def certificate_authority(server):
     return server.certificates / "apiserver.crt"
 
 
-def kubeconfig(path, server, user=None, **cluster):
+def kubeconfig(path, api_server, user=None, **cluster):
     """Writes one: `user` as in a kubeconfig, the administrator's token if none; more of the cluster by name, with '_' for
     '-'. JSON is YAML."""
-    entry = {"server": f"https://127.0.0.1:{server.port}", "certificate-authority": str(certificate_authority(server)),
+    entry = {"server": f"https://127.0.0.1:{api_server.port}", "certificate-authority": str(certificate_authority(api_server)),
              **{name.replace("_", "-"): value for name, value in cluster.items()}}
     path.write_text(json.dumps({
         "apiVersion": "v1", "kind": "Config", "current-context": "tests",

@@ -155,7 +155,7 @@ TEST(CommandLineTest, SaysWhatWasProbablyMeant) {
               refused("unknown verb \"key promte\"; did you mean \"promote\"?"));
   EXPECT_THAT(Parse({"backup"}),
               refused("unknown verb \"backup\"; did you mean \"keyring backup\"?"));
-  EXPECT_THAT(Parse({"rotate-wrap"}), refused("did you mean \"keyring wrap\"?"));
+  EXPECT_THAT(Parse({"new-wrap"}), refused("did you mean \"keyring wrap\"?"));
   EXPECT_THAT(Parse({"key", "verify"}), refused("did you mean \"keyring verify\"?"));
   EXPECT_THAT(Parse({"help", "keyrng"}), refused("did you mean \"keyring\"?"));
   EXPECT_THAT(Parse({"key", "xyzzy"}), refused("there is list, show, create, adopt or promote"));
