@@ -153,10 +153,13 @@ absl::Status ClusterRotation::Preflight(const RingView& ring) {
     KEKD_ASSIGN_OR_RETURN(const ScanReport report, ReadEtcd(&namespace_value));
     names = ResourcesIn(report);
     const Shares shares = SharesIn(report, options_.keyring);
-    if (ring.Primary() != nullptr && shares.ours == 0 && !shares.other.empty()) {
+    if (ring.Primary() != nullptr && shares.ours == 0) {
       return absl::FailedPreconditionError(absl::StrCat(
-          "nothing in this etcd is encrypted under keyring \"", ring.name, "\", and something is ",
-          "under ", Escaped(shares.other), ": it is another cluster's etcd, or another keyring's"));
+          "nothing in this etcd is encrypted under keyring \"", ring.name, "\"",
+          shares.other.empty() ? ""
+                               : absl::StrCat(", and something is under ", Escaped(shares.other)),
+          ": it is another cluster's etcd, or encryption is not enabled yet, and then 'kekctl key ",
+          "promote' is all there is to do"));
     }
     if (options_.client != nullptr) KEKD_RETURN_IF_ERROR(CheckSameCluster(namespace_value));
   }

@@ -52,7 +52,8 @@ class ClusterRotation final : public RotationCluster {
   explicit ClusterRotation(Options options) : options_(std::move(options)) {}
 
   // PermissionDenied with the rules that are missing; FailedPrecondition if etcd and API server are
-  // of two clusters, or if what etcd holds under KMS v2 is under keys of others alone.
+  // of two clusters, or if etcd holds nothing under the keyring although that has a primary: a
+  // rotation of something else would come to its end without having done anything.
   absl::Status Preflight(const RingView& ring) override;
   absl::StatusOr<Observation> Observe(absl::string_view key_id) override;
   absl::StatusOr<std::string> Migrate(absl::string_view key_id) override;

@@ -68,7 +68,7 @@ class RotateCase(ClusterTestCase):
 
     @classmethod
     def access_to(cls, server, token=TOKEN, etcd=None):
-        path = kubeconfig(cls.cluster.folder / f"kubeconfig-{token}", server, token)
+        path = kubeconfig(cls.cluster.folder / f"kubeconfig-{server.port}", server, token)
         return ["--kubeconfig", str(path), "--insecure-skip-tls-verify", "--api-servers", f"127.0.0.1:{server.port}",
                 "--endpoints", (etcd or cls.cluster.etcd).url]
 
@@ -293,7 +293,7 @@ class Rotate(RotateCase):
         other = Cluster()
         try:
             other.api_server().start()
-            self.assert_refused(3, "different clusters", *self.access[:-1], other.etcd.url)
+            self.assert_refused(3, "another cluster", *self.access[:-1], other.etcd.url)
         finally:
             other.destroy()
         # Nobody answers.

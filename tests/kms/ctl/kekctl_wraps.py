@@ -249,7 +249,7 @@ class Wraps(KekctlTestCase):
         kekd.send_signal(signal.SIGTERM)
         self.assertEqual(kekd.wait(30), 0)
         shown = self.kekctl_json("keyring", "show")
-        self.assertEqual((shown["format"], shown["ringKeyNumber"], len(shown["versions"])), (3, 2, 5))
+        self.assertEqual((shown["format"], shown["ringKeyNumber"], len(shown["versions"])), (4, 2, 5))
 
     def test_of_two_at_once_one_wins_and_the_other_is_told(self):
         self.start_kekd()
