@@ -130,7 +130,11 @@ absl::StatusOr<CommandResult> KeyShow(const CommandContext& context, const KeySh
     }
   }
   CommandResult result;
-  if (report.canary.has_value() && !report.canary->ok()) result.exit_code = kExitFailure;
+  // A key that is another one, not one that can't be asked just now: the record is shown all the
+  // same.
+  if (report.canary.has_value() && absl::IsDataLoss(*report.canary)) {
+    result.exit_code = kExitIntegrity;
+  }
   result.output = context.format == OutputFormat::kJson
                       ? KeyShowJson(report)
                       : KeyShowTable(report, context.now, context.colors);
