@@ -5,6 +5,7 @@
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -85,6 +86,8 @@ TestCertificate MakeCertificate(const std::string& name, absl::Time not_after) {
 
 TlsServer::TlsServer(const TestCertificate& certificate, Handler handler)
     : context_(SSL_CTX_new(TLS_server_method())), handler_(std::move(handler)) {
+  // A client that has gone is no end of the test.
+  signal(SIGPIPE, SIG_IGN);
   const OpenSslPtr<BIO> pem(BIO_new_mem_buf(certificate.certificate_pem.data(),
                                             static_cast<int>(certificate.certificate_pem.size())));
   const OpenSslPtr<X509> x509(PEM_read_bio_X509(pem.get(), nullptr, nullptr, nullptr));
