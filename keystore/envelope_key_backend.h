@@ -13,9 +13,9 @@ namespace kekd {
 // used as the software backend uses its own (XAES-256-GCM), wrapped by a key of their own on the
 // device, which is asked once when the key is opened and never again. Who opens a key that is just
 // being opened waits for that one. All else is `device`'s: what Describe, Probe and Places say, its
-// adopter and attester, and its keys of custody `device`; also whether a key can be unwrapped everywhere
-// (ProveEverywhere, which does ask it). Wraps are of type `wrap_type`. `random` outlives the
-// backend and its keys.
+// adopter and attester, and its keys of custody `device`; also whether a key can be unwrapped
+// everywhere (ProveEverywhere, which does ask it). Wraps are of type `wrap_type`. `random` outlives
+// the backend and its keys.
 std::unique_ptr<KeyBackend> CreateEnvelopeKeyBackend(std::unique_ptr<KeyBackend> device,
                                                      WrapType wrap_type,
                                                      const RandomSource& random);

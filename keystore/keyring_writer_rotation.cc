@@ -42,8 +42,7 @@ absl::StatusOr<KeyringWriter::Change> KeyringWriter::WithNodeProvedLocked(
                                                    proof.key_id.text(), ", not for key version ",
                                                    record.to));
   }
-  KEKD_ASSIGN_OR_RETURN(Keyring next,
-                        ring.WithNodeProved(record.to, proof.node, proof.time));
+  KEKD_ASSIGN_OR_RETURN(Keyring next, ring.WithNodeProved(record.to, proof.node, proof.time));
   return Change{std::move(next), record.to};
 }
 

@@ -13,11 +13,11 @@
 #include "absl/strings/strip.h"
 #include "base/file_system.h"
 #include "base/status_macros.h"
+#include "base/yaml/yaml_document.h"
 #include "keystore/key_id.h"
 #include "kms/config/accounts.h"
 #include "kms/config/config.h"
 #include "kms/config/pkcs11_reader.h"
-#include "base/yaml/yaml_document.h"
 #include "kms/config/yaml_reader.h"
 
 namespace kekd {
